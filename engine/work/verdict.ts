@@ -1,0 +1,54 @@
+// The one list of what can become of a share, from the wire to the journal, ClickHouse, metrics and API.
+// Codes are stored for ever: never renumber, only append. Stratum error codes are those of the field
+// (slush0's stratum-mining, followed by ckpool and firmware): 20 other, 21 stale, 22 duplicate,
+// 23 low difficulty, 24 unauthorized, 25 not subscribed.
+
+export interface VerdictFacts {
+  /** One byte in the journal and the Enum8 value in ClickHouse. */
+  readonly code: number;
+  /** Name in metrics, API and SQL. */
+  readonly name: string;
+  /** Stratum error code, 0 for accepted. */
+  readonly stratumCode: number;
+  /** Sentence sent to the miner. */
+  readonly reason: string;
+}
+
+const facts = (code: number, name: string, stratumCode: number, reason: string): VerdictFacts => ({
+  code,
+  name,
+  stratumCode,
+  reason,
+});
+
+export const VERDICTS = [
+  facts(1, 'accepted', 0, ''),
+  facts(2, 'stale', 21, 'Stale share: the tip has moved'),
+  facts(3, 'low_difficulty', 23, 'Low difficulty share'),
+  facts(4, 'duplicate', 22, 'Duplicate share'),
+  facts(5, 'unknown_job', 21, 'Job not found'),
+  facts(6, 'bad_version_bits', 20, 'Version bits outside the negotiated mask'),
+  facts(7, 'bad_ntime', 20, 'ntime out of range'),
+  facts(8, 'bad_extranonce', 20, 'extranonce2 has the wrong length'),
+  facts(9, 'malformed', 20, 'Malformed submit'),
+  facts(10, 'unauthorized', 24, 'Unauthorized worker'),
+  facts(11, 'not_subscribed', 25, 'Not subscribed'),
+  facts(12, 'storage_failed', 20, 'Pool cannot store shares now, not credited'),
+] as const satisfies readonly VerdictFacts[];
+
+export type ShareVerdict = (typeof VERDICTS)[number]['name'];
+
+const byCode = new Map<number, VerdictFacts>(VERDICTS.map((v) => [v.code, v]));
+const byName = new Map<string, VerdictFacts>(VERDICTS.map((v) => [v.name, v]));
+
+/** Facts of a verdict by its stored code. Throws on a code that was never assigned. */
+export function verdictByCode(code: number): VerdictFacts {
+  const found = byCode.get(code);
+  if (found === undefined) throw new RangeError(`unknown verdict code ${code}`);
+  return found;
+}
+
+/** Facts of a verdict by its name. */
+export function verdictByName(name: ShareVerdict): VerdictFacts {
+  return byName.get(name) as VerdictFacts;
+}
