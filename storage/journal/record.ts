@@ -5,13 +5,14 @@
 //
 //   0        4        8        12    14    15   16        24       28       32              40
 //   ┌────────┬────────┬────────┬─────┬─────┬────┬─────────┬────────┬────────┬───────────────┬─────────┐
-//   │ 'MRJ1' │payload │ crc32  │node │flags│ 0  │firstSeq │ shares │ 0      │ acceptedTotal │ payload │
+//   │ 'MRJ1' │payload │ crc32  │node │flags│ 0  │firstSeq │ shares │ round  │ acceptedTotal │ payload │
 //   │ u32    │len u32 │ u32    │u16  │ u8  │ u8 │ u64     │ u32    │ u32    │ u64           │         │
 //   └────────┴────────┴────────┴─────┴─────┴────┴─────────┴────────┴────────┴───────────────┴─────────┘
 //
 // crc32 (zlib polynomial) covers bytes 12.. of the frame, payload included. `firstSeq` is the sequence
 // number of the frame's first share. `acceptedTotal` counts accepted shares of this node since its
 // first start, this frame included: what miners were answered `true` for, durable across restarts.
+// `round` is the number of block candidates found up to the end of this frame.
 // Flag SEAL ends a batch: frames up to a SEAL (or to the end of a segment) are shipped as one insert,
 // so the cut is in the data and the same after any restart.
 //
@@ -26,6 +27,20 @@ export const FRAME_MAGIC = 0x314a524d; // 'MRJ1'
 export const FRAME_HEADER_BYTES = 40;
 export const FRAME_CRC_START = 12;
 export const FRAME_FLAG_SEAL = 1;
+
+/** Byte offsets in a frame header. */
+export const FRAME = {
+  magic: 0,
+  payloadBytes: 4,
+  crc: 8,
+  node: 12,
+  flags: 14,
+  firstSeq: 16,
+  shares: 24,
+  round: 28,
+  acceptedTotal: 32,
+} as const;
+
 /** No frame is larger: a reader refuses a length above it without reading on. */
 export const FRAME_PAYLOAD_MAX_BYTES = 32 * 1024 * 1024;
 

@@ -1,0 +1,110 @@
+// What becomes of a block after it was found: credited once the node has it in its best chain, matured at
+// 101 confirmations, reversed when a reorg takes it, credited again when it comes back. Works from the
+// blocks table alone (the shipper fills it from the journal), so it goes on where it was after any crash.
+import type { BlockRow, BlockStore, CreditTerms } from '../storage/postgres/block-store.js';
+import { MATURITY_CONFIRMATIONS } from './accounting/ledger-entries.js';
+
+/** The node's word on a block. */
+export interface ChainView {
+  /** Height of the best chain's tip. */
+  tipHeight(): Promise<number>;
+  /** 1 for the tip; -1 when known but not in the best chain; null when the node does not know the block. */
+  confirmations(hash: string): Promise<number | null>;
+  /** All that the block's coinbase pays. */
+  coinbaseSats(hash: string): Promise<bigint>;
+}
+
+export type BlockEvent =
+  | { type: 'block_credited'; block: BlockRow }
+  | { type: 'block_confirmed'; block: BlockRow }
+  | { type: 'block_orphaned'; block: BlockRow }
+  | { type: 'block_rejected'; block: BlockRow; reason: string };
+
+export interface BlockLifecycleOptions {
+  blocks: BlockStore;
+  chain: ChainView;
+  subsidySats: (height: number) => bigint;
+  terms: Omit<CreditTerms, 'subsidySats' | 'feesSats'>;
+  onEvent: (event: BlockEvent) => void;
+  /** Wall clock milliseconds. */
+  nowMs: () => number;
+}
+
+/** A candidate that no node has heard of for this long, and that a node refused, is given up. */
+const REJECT_AFTER_MS = 60_000;
+/** Orphaned blocks this far below the tip are still watched: a reorg back would revive them. */
+const REVIVE_DEPTH = 144;
+
+export class BlockLifecycle {
+  readonly #options: BlockLifecycleOptions;
+  /** Candidates that a node refused, with its reason; the row may come later than the answer. */
+  readonly #refused = new Map<string, string>();
+
+  constructor(options: BlockLifecycleOptions) {
+    this.#options = options;
+  }
+
+  /** The node refused this candidate; it is booked as rejected unless a chain takes it up after all. */
+  refuse(hash: string, reason: string): void {
+    this.#refused.set(hash, reason);
+  }
+
+  /**
+   * Looks at every block that is not settled. Throws when Postgres or the node is away: call it again later,
+   * each block is its own transaction and nothing is done twice.
+   */
+  async step(): Promise<void> {
+    const tip = await this.#options.chain.tipHeight();
+    for (const block of await this.#options.blocks.openBlocks(tip - REVIVE_DEPTH)) {
+      const confirmations = await this.#options.chain.confirmations(block.hash);
+      if (block.status === 'immature') await this.#watch(block, confirmations);
+      else await this.#judge(block, confirmations);
+    }
+  }
+
+  /** A candidate, or an orphan that may have come back. */
+  async #judge(block: BlockRow, confirmations: number | null): Promise<void> {
+    const { blocks, onEvent } = this.#options;
+    if (confirmations !== null && confirmations > 0) {
+      const credited = await blocks.creditBlock(block.hash, await this.#terms(block));
+      if (credited === 'credited') onEvent({ type: 'block_credited', block });
+      if (credited === 'credited' || credited === 'already') this.#refused.delete(block.hash);
+      return;
+    }
+    if (block.status === 'orphaned') return;
+    if (confirmations === -1) {
+      await blocks.orphanBlock(block.hash, 'another block of this height is in the best chain');
+      onEvent({ type: 'block_orphaned', block });
+      return;
+    }
+    const reason = this.#refused.get(block.hash);
+    const age = this.#options.nowMs() - block.foundAt.getTime();
+    if (reason === undefined || age < REJECT_AFTER_MS) return;
+    await blocks.rejectBlock(block.hash, reason);
+    this.#refused.delete(block.hash);
+    onEvent({ type: 'block_rejected', block, reason });
+  }
+
+  async #watch(block: BlockRow, confirmations: number | null): Promise<void> {
+    const { blocks, onEvent } = this.#options;
+    // A node that does not know a block it once had was given a new data folder: not a reorg, wait for it.
+    if (confirmations === null) return;
+    if (confirmations < 0) {
+      const outcome = await blocks.orphanBlock(block.hash, 'a reorg took it out of the best chain');
+      if (outcome === 'reversed') onEvent({ type: 'block_orphaned', block });
+    } else if (confirmations >= MATURITY_CONFIRMATIONS) {
+      const outcome = await blocks.matureBlock(block.hash, confirmations);
+      if (outcome === 'matured') onEvent({ type: 'block_confirmed', block });
+    } else {
+      await blocks.setConfirmations(block.hash, confirmations);
+    }
+  }
+
+  async #terms(block: BlockRow): Promise<CreditTerms> {
+    const coinbaseSats = await this.#options.chain.coinbaseSats(block.hash);
+    // A coinbase may pay less than it could; never count more subsidy than it pays.
+    const allowed = this.#options.subsidySats(block.height);
+    const subsidySats = coinbaseSats < allowed ? coinbaseSats : allowed;
+    return { ...this.#options.terms, subsidySats, feesSats: coinbaseSats - subsidySats };
+  }
+}

@@ -1,0 +1,111 @@
+// Remembers every accepted header hash for as long as its work can still be credited, so that no proof
+// is paid twice. Keyed by the header hash alone: every duplicate exploit known (reliability notes: hex
+// case, padding, dropped version bits) came from a key made of text. Sets are kept per job: the coinbase
+// of each job is unique, so a hash belongs to one job, and its set dies with the job, never before.
+// Bounded: when full it refuses the newcomer instead of forgetting, since forgetting re-opens replay.
+
+const FIRST_CAPACITY = 256;
+/** Share of a table that may be filled; beyond it probing gets long. */
+const MAX_LOAD = 0.5;
+const WORDS = 4;
+
+export type DuplicateResult = 'new' | 'duplicate' | 'full';
+
+/** Hashes of one job: open addressing over the low 128 bits of the hash (the high end is zeros). */
+class HashSet {
+  count = 0;
+  #capacity = FIRST_CAPACITY;
+  #words = new Uint32Array(FIRST_CAPACITY * WORDS);
+
+  /** Entries the table can take before it must double. */
+  get room(): number {
+    return Math.floor(this.#capacity * MAX_LOAD) - this.count;
+  }
+
+  add(a: number, b: number, c: number, d: number): boolean {
+    if (this.room <= 0) this.#grow();
+    const at = this.#find(a, b, c, d);
+    const words = this.#words;
+    if ((words[at] as number) !== 0 || (words[at + 1] as number) !== 0) return false;
+    words[at] = a;
+    words[at + 1] = b;
+    words[at + 2] = c;
+    words[at + 3] = d;
+    this.count++;
+    return true;
+  }
+
+  /** Index of the entry, or of the free place where it belongs. */
+  #find(a: number, b: number, c: number, d: number): number {
+    const words = this.#words;
+    const mask = this.#capacity - 1;
+    let slot = (a ^ (b >>> 7)) & mask;
+    for (;;) {
+      const at = slot * WORDS;
+      const first = words[at] as number;
+      const second = words[at + 1] as number;
+      if (first === 0 && second === 0) return at;
+      if (first === a && second === b && words[at + 2] === c && words[at + 3] === d) return at;
+      slot = (slot + 1) & mask;
+    }
+  }
+
+  #grow(): void {
+    const old = this.#words;
+    this.#capacity *= 2;
+    this.#words = new Uint32Array(this.#capacity * WORDS);
+    for (let at = 0; at < old.length; at += WORDS) {
+      const a = old[at] as number;
+      const b = old[at + 1] as number;
+      if (a === 0 && b === 0) continue;
+      const c = old[at + 2] as number;
+      const d = old[at + 3] as number;
+      this.#words.set([a, b, c, d], this.#find(a, b, c, d));
+    }
+  }
+}
+
+export class DuplicateFilter {
+  readonly #limit: number;
+  readonly #jobs = new Map<number, HashSet>();
+  #count = 0;
+
+  /** `limit`: hashes kept in all, about 32 to 64 bytes each. */
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  /** Hashes remembered now. */
+  get count(): number {
+    return this.#count;
+  }
+
+  /**
+   * Remembers a valid share of job `jobKey`. Call it only for shares that met their target: junk is
+   * never stored. `words` at `at`: the header hash as hashed, 8 little-endian words.
+   */
+  add(jobKey: number, words: Uint32Array, at: number): DuplicateResult {
+    let set = this.#jobs.get(jobKey);
+    if (set === undefined) {
+      set = new HashSet();
+      this.#jobs.set(jobKey, set);
+    }
+    // An all-zero pair marks a free place; a real hash has one with probability 2^-64.
+    const a = words[at] as number;
+    const b = words[at + 1] as number;
+    const c = words[at + 2] as number;
+    const d = words[at + 3] as number;
+    if (this.#count >= this.#limit) return 'full';
+    if (!set.add(a, b === 0 && a === 0 ? 1 : b, c, d)) return 'duplicate';
+    this.#count++;
+    return 'new';
+  }
+
+  /** The work of `jobKey` can no longer be credited. */
+  forgetJob(jobKey: number): void {
+    const set = this.#jobs.get(jobKey);
+    if (set === undefined) return;
+    this.#count -= set.count;
+    this.#jobs.delete(jobKey);
+  }
+}

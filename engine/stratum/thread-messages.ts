@@ -1,0 +1,98 @@
+// What the coordinator (main thread) and the connection thread tell each other.
+import type { NetworkName } from '../bitcoin/networks.js';
+import type { BlockCandidate } from '../shares/share-path.js';
+
+/** A job as the connection thread needs it: everything but the transactions. */
+export interface JobMessage {
+  /** Grows, never repeats; journal key. */
+  key: number;
+  /** As sent in mining.notify. */
+  id: string;
+  height: number;
+  /** Display order hex. */
+  previousBlockHash: string;
+  /** 32 bytes, header order. */
+  previousBlock: Uint8Array;
+  version: number;
+  bits: number;
+  /** 32 bytes little-endian. */
+  networkTargetLE: Uint8Array;
+  networkDifficulty: number;
+  curtime: number;
+  mintime: number;
+  coinbase1: Uint8Array;
+  coinbase2: Uint8Array;
+  branch: readonly Uint8Array[];
+  /** mining.notify lines, newline included, for clean_jobs false and true. */
+  notify: string;
+  notifyClean: string;
+}
+
+export interface ConnectionThreadSettings {
+  host: string;
+  port: number;
+  network: NetworkName;
+  maxConnections: number;
+  shareDifficulty: number;
+  vardiff: { enabled: boolean; sharesPerMinute: number };
+  duplicateFilterEntries: number;
+  hashWorkers: number;
+  journalFolder: string;
+  nodeId: number;
+  /** Changes with every start: keeps extranonces and job ids of two runs apart. */
+  epoch: number;
+  extranonce1Bytes: number;
+  extranonce2Bytes: number;
+}
+
+export type ToConnectionThread =
+  | {
+      type: 'job';
+      job: JobMessage;
+      /** The tip moved: miners must drop their old work. */
+      clean: boolean;
+      /** `retarget`: a fresh job made only to carry new difficulties, for the sessions that wait for one. */
+      audience: 'all' | 'retarget';
+    }
+  /** Stop accepting, answer what is in flight, seal and close the journal. */
+  | { type: 'drain' }
+  /** Ends the open journal batch, so that the shipper can take it at once. */
+  | { type: 'seal' };
+
+/** Who a candidate's finder is, resolved to names for the ledger. */
+export interface CandidateMessage extends BlockCandidate {
+  account: string;
+  worker: string;
+}
+
+export interface ConnectionThreadStats {
+  connections: number;
+  accepted: number;
+  closed: Record<string, number>;
+  sessions: number;
+  miners: number;
+  workers: number;
+  /** Answers by verdict name since this start. */
+  verdicts: Record<string, number>;
+  /** Sum of credited difficulty since this start. */
+  acceptedDifficulty: number;
+  duplicateFilterEntries: number;
+  journal: {
+    nextSeq: number;
+    acceptedTotal: number;
+    round: number;
+    bytes: number;
+    failing: string | null;
+  };
+  eventLoopDelayMs: { p50: number; p99: number; max: number };
+}
+
+export type FromConnectionThread =
+  | { type: 'listening'; port: number; hashWorkers: number; round: number }
+  | { type: 'failed'; reason: string }
+  | { type: 'candidate'; candidate: CandidateMessage }
+  /** Sessions wait for a new difficulty and the last job is too old to carry it. */
+  | { type: 'need_job' }
+  | { type: 'stats'; stats: ConnectionThreadStats }
+  | { type: 'log'; level: 'info' | 'warn' | 'error'; message: string; fields?: Record<string, unknown> }
+  | { type: 'drained' };

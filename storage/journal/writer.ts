@@ -1,0 +1,369 @@
+// Appends every verdict to the share journal: the record behind each `true` that a miner is sent.
+// Owned by the connection thread: it fills the records of one tick in place, commits them as one frame
+// with one write, and only then answers. Survives kill -9 of any process (the page cache keeps what
+// write() took). Layout: record.ts. Rule: DESIGN.md, "the journey of a share", step 6.
+import {
+  closeSync,
+  fsyncSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  statSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs';
+import { crc32 } from 'node:zlib';
+import {
+  FRAME,
+  FRAME_CRC_START,
+  FRAME_FLAG_SEAL,
+  FRAME_HEADER_BYTES,
+  FRAME_MAGIC,
+  type JournalIdentity,
+  type JournalJob,
+  KIND_IDENTITY,
+  KIND_JOB,
+  KIND_SHARE,
+  SHARE,
+  SHARE_FLAG_BLOCK,
+  SHARE_RECORD_BYTES,
+} from './record.js';
+import { listSegments, readFrame, segmentPath } from './segments.js';
+
+export interface JournalWriterOptions {
+  folder: string;
+  /** 0..65535, unique among the nodes of a pool. */
+  nodeId: number;
+  /** Monotonic milliseconds. */
+  nowMs: () => number;
+  /** A segment that has grown past this is closed at the next batch end. */
+  segmentBytes?: number;
+  /** Age at which an open batch is sealed for the shipper. */
+  sealAfterMs?: number;
+  /** Shares at which an open batch is sealed before its time. */
+  sealAfterShares?: number;
+  /** The write call; tests put a disk that fails here. */
+  write?: (fd: number, bytes: Buffer, offset: number) => number;
+}
+
+/** The disk did not take a frame. Nothing of that frame is in the journal; do not answer `true`. */
+export class JournalWriteError extends Error {
+  override readonly name = 'JournalWriteError';
+}
+
+const SEGMENT_BYTES = 64 * 1024 * 1024;
+const SEAL_AFTER_MS = 1000;
+const SEAL_AFTER_SHARES = 100_000;
+const DESCRIPTION_HEADER_BYTES = 12;
+const FIRST_BUFFER_BYTES = 1024 * 1024;
+
+/** A description (identity or job) as its record bytes, and the segment that last repeated it. */
+interface Description {
+  record: Buffer;
+  writtenIn: number;
+}
+
+export class JournalWriter {
+  /** Sequence number the next share will get. Starts at 1. */
+  nextSeq = 1;
+  /** Accepted shares since the first start of this node, committed frames only. */
+  acceptedTotal = 0;
+  /** Block candidates since the first start of this node, including the frame being filled. */
+  round = 0;
+  /** Bytes in all segments that this writer knows of. */
+  totalBytes = 0;
+
+  readonly #folder: string;
+  readonly #nodeId: number;
+  readonly #nowMs: () => number;
+  readonly #segmentBytes: number;
+  readonly #sealAfterMs: number;
+  readonly #sealAfterShares: number;
+  readonly #write: (fd: number, bytes: Buffer, offset: number) => number;
+  readonly #identities = new Map<number, Description>();
+  readonly #jobs = new Map<number, Description>();
+
+  #fd = -1;
+  #segment = 0;
+  #segmentSize = 0;
+  /** The frame being filled: header, descriptions and shares in the order they came. */
+  #buffer = Buffer.allocUnsafe(FIRST_BUFFER_BYTES);
+  #used = FRAME_HEADER_BYTES;
+  #shares = 0;
+  #accepted = 0;
+  #roundAtStart = 0;
+  #firstSeq = 1;
+  #batchShares = 0;
+  #batchSince = 0;
+
+  /**
+   * Opens the journal in `folder` (made when absent). A torn tail left by a crash is cut off, then a new
+   * segment is begun: nothing is ever appended behind a tail that was not written whole.
+   * @throws Error when the newest segment is damaged in a way no crash of ours explains.
+   */
+  constructor(options: JournalWriterOptions) {
+    this.#folder = options.folder;
+    this.#nodeId = options.nodeId;
+    this.#nowMs = options.nowMs;
+    this.#segmentBytes = options.segmentBytes ?? SEGMENT_BYTES;
+    this.#sealAfterMs = options.sealAfterMs ?? SEAL_AFTER_MS;
+    this.#sealAfterShares = options.sealAfterShares ?? SEAL_AFTER_SHARES;
+    this.#write = options.write ?? writeSync;
+    mkdirSync(this.#folder, { recursive: true });
+    this.#recover();
+    for (const number of listSegments(this.#folder)) {
+      this.totalBytes += statSync(segmentPath(this.#folder, number)).size;
+    }
+    this.#openSegment(this.#segment + 1);
+    this.#firstSeq = this.nextSeq;
+    this.#roundAtStart = this.round;
+  }
+
+  get segment(): number {
+    return this.#segment;
+  }
+
+  /** True while shares wait for `commit`. */
+  get hasUncommitted(): boolean {
+    return this.#shares > 0;
+  }
+
+  /** Makes `id` usable in share records. `id` must be new. */
+  defineIdentity(id: number, identity: JournalIdentity): void {
+    this.#identities.set(id, describe(KIND_IDENTITY, id, identity));
+  }
+
+  /** The session behind `id` is gone and no share of it is in flight. */
+  forgetIdentity(id: number): void {
+    this.#identities.delete(id);
+  }
+
+  /** Makes `key` usable in share records. `key` must be new. */
+  defineJob(key: number, job: JournalJob): void {
+    this.#jobs.set(key, describe(KIND_JOB, key, job));
+  }
+
+  /** The job is dead and no share of it is in flight. */
+  forgetJob(key: number): void {
+    this.#jobs.delete(key);
+  }
+
+  /**
+   * Reserves the next share record and fills what the journal itself knows: kind, sequence number, round.
+   * The caller writes the other fields (offsets SHARE, relative to the returned offset) into `buffer`,
+   * which may be another object after each call. 0 for `identity` or `job` means none.
+   */
+  appendShare(identity: number, job: number, accepted: boolean, block: boolean): number {
+    if (identity !== 0) this.#repeat(this.#identities.get(identity));
+    if (job !== 0) this.#repeat(this.#jobs.get(job));
+    this.#reserve(SHARE_RECORD_BYTES);
+    const at = this.#used;
+    const buffer = this.#buffer;
+    buffer.fill(0, at, at + SHARE_RECORD_BYTES);
+    buffer[at + SHARE.kind] = KIND_SHARE;
+    buffer.writeUInt16LE(block ? SHARE_FLAG_BLOCK : 0, at + SHARE.flags);
+    writeU64(buffer, this.nextSeq, at + SHARE.seq);
+    buffer.writeUInt32LE(identity, at + SHARE.identity);
+    buffer.writeUInt32LE(job, at + SHARE.job);
+    buffer.writeUInt32LE(this.round, at + SHARE.round);
+    this.#used += SHARE_RECORD_BYTES;
+    this.#shares++;
+    this.nextSeq++;
+    if (accepted) this.#accepted++;
+    if (block) this.round++;
+    return at;
+  }
+
+  /** The frame being filled; valid until the next `appendShare`. */
+  get buffer(): Buffer {
+    return this.#buffer;
+  }
+
+  /**
+   * Writes the reserved shares as one frame. When it returns, they survive the death of this process.
+   * @throws JournalWriteError when the disk refused: the frame is undone, sequence numbers included.
+   */
+  commit(): void {
+    if (this.#shares === 0) return;
+    if (this.#batchShares === 0) this.#batchSince = this.#nowMs();
+    const full = this.#batchShares + this.#shares >= this.#sealAfterShares;
+    const seal = full || this.#nowMs() - this.#batchSince >= this.#sealAfterMs;
+    const shares = this.#shares;
+    try {
+      this.#writeFrame(seal);
+    } catch (error) {
+      this.discard();
+      throw error;
+    }
+    this.acceptedTotal += this.#accepted;
+    this.#batchShares = seal ? 0 : this.#batchShares + shares;
+    this.#startFrame();
+    if (seal) this.#rotateWhenLarge();
+  }
+
+  /** Forgets the reserved shares, as if `appendShare` had not been called since the last commit. */
+  discard(): void {
+    this.nextSeq = this.#firstSeq;
+    this.round = this.#roundAtStart;
+    // What this frame would have repeated was not written: have it repeated again.
+    for (const all of [this.#identities, this.#jobs]) {
+      for (const description of all.values()) description.writtenIn = 0;
+    }
+    this.#startFrame();
+  }
+
+  /** To be called a few times a second: seals a batch whose time has come although no share arrives. */
+  sealWhenDue(): void {
+    if (this.#batchShares === 0 || this.#shares > 0) return;
+    if (this.#nowMs() - this.#batchSince < this.#sealAfterMs) return;
+    this.seal();
+  }
+
+  /** Ends the open batch now, so that the shipper can take it. */
+  seal(): void {
+    this.commit();
+    if (this.#batchShares === 0) return;
+    this.#writeFrame(true);
+    this.#batchShares = 0;
+    this.#startFrame();
+    this.#rotateWhenLarge();
+  }
+
+  /** Commits, seals, makes it durable and closes the segment. */
+  close(): void {
+    if (this.#fd < 0) return;
+    this.seal();
+    fsyncSync(this.#fd);
+    closeSync(this.#fd);
+    this.#fd = -1;
+  }
+
+  #recover(): void {
+    const segments = listSegments(this.#folder);
+    // The newest segment may be empty (opened, then killed): walk back to one that says where we were.
+    for (let i = segments.length - 1; i >= 0; i--) {
+      const number = segments[i] as number;
+      const path = segmentPath(this.#folder, number);
+      this.#segment = Math.max(this.#segment, number);
+      const fd = openSync(path, 'r+');
+      try {
+        let offset = 0;
+        let frames = 0;
+        for (;;) {
+          const result = readFrame(fd, offset);
+          if (result === 'end') break;
+          if (result === 'torn' || result === 'bad') {
+            ftruncateSync(fd, offset);
+            fsyncSync(fd);
+            break;
+          }
+          const { frame } = result;
+          this.nextSeq = frame.firstSeq + frame.shares;
+          this.acceptedTotal = frame.acceptedTotal;
+          this.round = frame.round;
+          offset = frame.end;
+          frames++;
+        }
+        if (frames === 0) {
+          unlinkSync(path);
+          continue;
+        }
+      } finally {
+        closeSync(fd);
+      }
+      return;
+    }
+  }
+
+  #openSegment(number: number): void {
+    this.#segment = number;
+    this.#segmentSize = 0;
+    this.#fd = openSync(segmentPath(this.#folder, number), 'ax');
+    const folder = openSync(this.#folder, 'r');
+    fsyncSync(folder);
+    closeSync(folder);
+  }
+
+  #rotateWhenLarge(): void {
+    if (this.#segmentSize < this.#segmentBytes) return;
+    fsyncSync(this.#fd);
+    closeSync(this.#fd);
+    this.#openSegment(this.#segment + 1);
+  }
+
+  #startFrame(): void {
+    this.#used = FRAME_HEADER_BYTES;
+    this.#shares = 0;
+    this.#accepted = 0;
+    this.#firstSeq = this.nextSeq;
+    this.#roundAtStart = this.round;
+  }
+
+  #writeFrame(seal: boolean): void {
+    const frame = this.#buffer.subarray(0, this.#used);
+    frame.writeUInt32LE(FRAME_MAGIC, FRAME.magic);
+    frame.writeUInt32LE(this.#used - FRAME_HEADER_BYTES, FRAME.payloadBytes);
+    frame.writeUInt16LE(this.#nodeId, FRAME.node);
+    frame[FRAME.flags] = seal ? FRAME_FLAG_SEAL : 0;
+    frame[FRAME.flags + 1] = 0;
+    writeU64(frame, this.#firstSeq, FRAME.firstSeq);
+    frame.writeUInt32LE(this.#shares, FRAME.shares);
+    frame.writeUInt32LE(this.round, FRAME.round);
+    writeU64(frame, this.acceptedTotal + this.#accepted, FRAME.acceptedTotal);
+    frame.writeUInt32LE(crc32(frame.subarray(FRAME_CRC_START)), FRAME.crc);
+    let written = 0;
+    try {
+      while (written < frame.length) written += this.#write(this.#fd, frame, written);
+    } catch (error) {
+      this.#undoPartialWrite();
+      throw new JournalWriteError(
+        `The share journal in ${this.#folder} could not be written (${(error as Error).message}): ` +
+          'shares are refused until it can. Free disk space or mend the disk.',
+        { cause: error },
+      );
+    }
+    this.#segmentSize += frame.length;
+    this.totalBytes += frame.length;
+  }
+
+  /** Part of a frame may have reached the file: cut it, or leave this segment for good if that fails too. */
+  #undoPartialWrite(): void {
+    try {
+      ftruncateSync(this.#fd, this.#segmentSize);
+    } catch {
+      closeSync(this.#fd);
+      this.#openSegment(this.#segment + 1);
+    }
+  }
+
+  #repeat(description: Description | undefined): void {
+    if (description === undefined || description.writtenIn === this.#segment) return;
+    description.writtenIn = this.#segment;
+    this.#reserve(description.record.length);
+    description.record.copy(this.#buffer, this.#used);
+    this.#used += description.record.length;
+  }
+
+  #reserve(bytes: number): void {
+    if (this.#used + bytes <= this.#buffer.length) return;
+    const larger = Buffer.allocUnsafe(Math.max(this.#buffer.length * 2, this.#used + bytes));
+    this.#buffer.copy(larger, 0, 0, this.#used);
+    this.#buffer = larger;
+  }
+}
+
+function describe(kind: number, id: number, value: JournalIdentity | JournalJob): Description {
+  const json = Buffer.from(JSON.stringify(value));
+  const record = Buffer.alloc(DESCRIPTION_HEADER_BYTES + json.length);
+  record[0] = kind;
+  record.writeUInt32LE(id, 4);
+  record.writeUInt32LE(json.length, 8);
+  json.copy(record, DESCRIPTION_HEADER_BYTES);
+  return { record, writtenIn: 0 };
+}
+
+/** Writes a safe non-negative integer as u64 without a BigInt (this runs per share). */
+function writeU64(buffer: Buffer, value: number, at: number): void {
+  buffer.writeUInt32LE(value % 0x1_0000_0000, at);
+  buffer.writeUInt32LE(Math.floor(value / 0x1_0000_0000), at + 4);
+}

@@ -1,0 +1,192 @@
+import { mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { JournalCorruptError, JournalReader } from '../../storage/journal/reader.js';
+import { SHARE, SHARE_RECORD_BYTES } from '../../storage/journal/record.js';
+import { listSegments, segmentPath } from '../../storage/journal/segments.js';
+import { JournalWriteError, JournalWriter, type JournalWriterOptions } from '../../storage/journal/writer.js';
+
+let folder: string;
+let now: number;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'millrace-journal-'));
+  now = 0;
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+const open = (extra: Partial<JournalWriterOptions> = {}) =>
+  new JournalWriter({ folder, nodeId: 7, nowMs: () => now, ...extra });
+
+const IDENTITY = { account: 'alice', worker: 'rig1', agent: 'test/1', remote: '127.0.0.1' };
+const JOB = {
+  jobId: 'a1',
+  height: 5,
+  previousBlock: '00'.repeat(32),
+  version: 0x20000000,
+  bits: 0x1d00ffff,
+  time: 1_700_000_000,
+  coinbase1: '01',
+  coinbase2: '02',
+  branch: [],
+  networkDifficulty: 1,
+};
+
+function append(writer: JournalWriter, count: number, accepted = true): void {
+  for (let i = 0; i < count; i++) {
+    const at = writer.appendShare(1, 9, accepted, false);
+    writer.buffer[at + SHARE.verdict] = accepted ? 1 : 3;
+    writer.buffer.writeUInt32LE(writer.nextSeq - 1, at + SHARE.nonce);
+  }
+}
+
+function filled(extra: Parameters<typeof open>[0] = {}): JournalWriter {
+  const writer = open(extra);
+  writer.defineIdentity(1, IDENTITY);
+  writer.defineJob(9, JOB);
+  return writer;
+}
+
+/** Sequence numbers of every share in the journal, as the shipper sees them. */
+function readAll(reader: JournalReader): number[] {
+  const seqs: number[] = [];
+  for (let batch = reader.next(); batch !== null; batch = reader.next()) {
+    for (let i = 0; i < batch.shares; i++) {
+      const at = i * SHARE_RECORD_BYTES;
+      const seq = Number(batch.records.readBigUInt64LE(at + SHARE.seq));
+      expect(batch.records.readUInt32LE(at + SHARE.nonce)).toBe(seq);
+      expect(batch.identities.get(batch.records.readUInt32LE(at + SHARE.identity))).toEqual(IDENTITY);
+      expect(batch.jobs.get(batch.records.readUInt32LE(at + SHARE.job))).toEqual(JOB);
+      seqs.push(seq);
+    }
+  }
+  reader.close();
+  return seqs;
+}
+
+const range = (first: number, count: number) => Array.from({ length: count }, (_, i) => first + i);
+
+describe('share journal', () => {
+  it('gives back each committed share once, in order, with who submitted it and what was worked on', () => {
+    const writer = filled();
+    append(writer, 3);
+    writer.commit();
+    append(writer, 2, false);
+    writer.commit();
+    writer.close();
+    expect(readAll(new JournalReader(folder, null))).toEqual(range(1, 5));
+    expect(writer.acceptedTotal).toBe(3);
+  });
+
+  it('shows the shipper nothing that is not sealed, and seals after the set time without new shares', () => {
+    const writer = filled();
+    const reader = new JournalReader(folder, null);
+    append(writer, 2);
+    writer.commit();
+    expect(reader.next()).toBeNull();
+    now = 1001;
+    writer.sealWhenDue();
+    expect(reader.next()?.shares).toBe(2);
+    reader.close();
+    writer.close();
+  });
+
+  it('cuts the same batches with the same tokens for every reader, whenever it resumes', () => {
+    const writer = filled({ sealAfterShares: 4, segmentBytes: 1500 });
+    for (let i = 0; i < 30; i++) {
+      append(writer, 1 + (i % 3));
+      writer.commit();
+    }
+    writer.close();
+    const first = new JournalReader(folder, null);
+    const batches = [];
+    for (let batch = first.next(); batch !== null; batch = first.next()) batches.push(batch);
+    first.close();
+    expect(batches.length).toBeGreaterThan(5);
+    expect(listSegments(folder).length).toBeGreaterThan(3);
+    for (const [index, batch] of batches.entries()) {
+      const resumed = new JournalReader(folder, batch.next);
+      const next = resumed.next();
+      resumed.close();
+      expect(next?.token).toBe(batches[index + 1]?.token);
+      expect(next?.records).toEqual(batches[index + 1]?.records);
+    }
+  });
+
+  it('goes on with sequence numbers and totals after a restart', () => {
+    const before = filled();
+    append(before, 4);
+    before.commit();
+    before.appendShare(1, 9, true, true);
+    before.commit();
+    before.close();
+    const after = open();
+    expect([after.nextSeq, after.acceptedTotal, after.round]).toEqual([6, 5, 1]);
+    after.close();
+  });
+
+  it('cuts a tail torn at any byte, loses no whole frame, and appends behind nothing torn', () => {
+    const writer = filled();
+    const ends: number[] = [];
+    const path = segmentPath(folder, writer.segment);
+    for (let i = 0; i < 4; i++) {
+      append(writer, 2);
+      writer.commit();
+      ends.push(statSync(path).size);
+    }
+    const bytes = readFileSync(path);
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: bytes.length }), (cut) => {
+        for (const number of listSegments(folder)) rmSync(segmentPath(folder, number));
+        writeFileSync(path, bytes.subarray(0, cut));
+        const whole = ends.filter((end) => end <= cut).length;
+        const again = filled();
+        expect(again.nextSeq).toBe(whole * 2 + 1);
+        append(again, 1);
+        again.commit();
+        again.close();
+        expect(readAll(new JournalReader(folder, null))).toEqual(range(1, whole * 2 + 1));
+      }),
+      { seed: 5, numRuns: 150 },
+    );
+  });
+
+  it('says so loudly when a finished segment was damaged', () => {
+    const writer = filled();
+    append(writer, 3);
+    writer.commit();
+    writer.close();
+    const path = segmentPath(folder, writer.segment);
+    const bytes = readFileSync(path);
+    writeFileSync(segmentPath(folder, writer.segment + 1), '');
+    truncateSync(path, bytes.length - 10);
+    expect(() => new JournalReader(folder, null).next()).toThrow(/cut short/);
+    bytes[bytes.length - 100] = (bytes[bytes.length - 100] as number) ^ 1;
+    writeFileSync(path, bytes);
+    expect(() => new JournalReader(folder, null).next()).toThrow(JournalCorruptError);
+  });
+
+  it('takes back a frame that the disk refused: the numbers are used again, nothing half-written stays', () => {
+    let room = Number.POSITIVE_INFINITY;
+    const fullDisk = (fd: number, bytes: Buffer, offset: number): number => {
+      if (room <= 0) throw new Error('ENOSPC: no space left on device');
+      const written = writeSync(fd, bytes, offset, Math.min(bytes.length - offset, room));
+      room -= written;
+      return written;
+    };
+    const writer = filled({ write: fullDisk });
+    append(writer, 2);
+    writer.commit();
+    append(writer, 3);
+    room = 100;
+    expect(() => writer.commit()).toThrow(JournalWriteError);
+    room = Number.POSITIVE_INFINITY;
+    expect(writer.nextSeq).toBe(3);
+    append(writer, 1);
+    writer.commit();
+    writer.close();
+    expect(readAll(new JournalReader(folder, null))).toEqual([1, 2, 3]);
+  });
+});
