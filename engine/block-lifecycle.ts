@@ -8,8 +8,8 @@ import { MATURITY_CONFIRMATIONS } from './accounting/ledger-entries.js';
 export interface ChainView {
   /** Height of the best chain's tip. */
   tipHeight(): Promise<number>;
-  /** 1 for the tip; -1 when known but not in the best chain; null when the node does not know the block. */
-  confirmations(hash: string): Promise<number | null>;
+  /** In the order asked; confirmations are 1 for the tip and -1 for a block outside the best chain. */
+  standings(hashes: readonly string[]): Promise<{ confirmations: number; isKnown: boolean }[]>;
   /** All that the block's coinbase pays. */
   coinbaseSats(hash: string): Promise<bigint>;
 }
@@ -32,7 +32,7 @@ export interface BlockLifecycleOptions {
 
 /** A candidate that no node has heard of for this long, and that a node refused, is given up. */
 const REJECT_AFTER_MS = 60_000;
-/** Orphaned blocks this far below the tip are still watched: a reorg back would revive them. */
+/** Orphaned and rejected blocks this far below the tip are still watched: a reorg back would revive them. */
 const REVIVE_DEPTH = 144;
 
 export class BlockLifecycle {
@@ -55,14 +55,17 @@ export class BlockLifecycle {
    */
   async step(): Promise<void> {
     const tip = await this.#options.chain.tipHeight();
-    for (const block of await this.#options.blocks.openBlocks(tip - REVIVE_DEPTH)) {
-      const confirmations = await this.#options.chain.confirmations(block.hash);
+    const open = await this.#options.blocks.openBlocks(tip - REVIVE_DEPTH);
+    const standings = await this.#options.chain.standings(open.map(({ hash }) => hash));
+    for (const [index, block] of open.entries()) {
+      const standing = standings[index];
+      const confirmations = standing?.isKnown ? standing.confirmations : null;
       if (block.status === 'immature') await this.#watch(block, confirmations);
       else await this.#judge(block, confirmations);
     }
   }
 
-  /** A candidate, or an orphan that may have come back. */
+  /** A candidate, or a block given up that may have come back. */
   async #judge(block: BlockRow, confirmations: number | null): Promise<void> {
     const { blocks, onEvent } = this.#options;
     if (confirmations !== null && confirmations > 0) {
@@ -71,7 +74,7 @@ export class BlockLifecycle {
       if (credited === 'credited' || credited === 'already') this.#refused.delete(block.hash);
       return;
     }
-    if (block.status === 'orphaned') return;
+    if (block.status !== 'candidate') return;
     if (confirmations === -1) {
       await blocks.orphanBlock(block.hash, 'another block of this height is in the best chain');
       onEvent({ type: 'block_orphaned', block });

@@ -24,8 +24,8 @@ export interface PayoutRunnerOptions {
   wallet: PayoutWallet;
   /** Accounts without a threshold of their own are paid from this confirmed balance on. */
   thresholdSats: bigint;
-  /** Seconds between two plans. */
-  everySeconds: number;
+  /** Time between two plans, milliseconds. */
+  everyMs: number;
   confirmationsNeeded: number;
   onEvent: (event: PayoutEvent) => void;
   /** Wall clock milliseconds: a plan is named by its slot of time, so two runs make one plan. */
@@ -50,10 +50,10 @@ export class PayoutRunner {
     this.#steps++;
     const open = await this.#options.store.openPayouts();
     for (const payout of open) await this.#advance(payout);
-    const slot = Math.floor(this.#options.nowMs() / 1000 / this.#options.everySeconds);
+    const slot = Math.floor(this.#options.nowMs() / this.#options.everyMs);
     if (slot === this.#plannedSlot || open.some(({ status }) => status === 'planned')) return;
     const payout = await this.#options.store.planPayout({
-      requestKey: `auto:${this.#options.everySeconds}s:${slot}`,
+      requestKey: `auto:${this.#options.everyMs}ms:${slot}`,
       thresholdSats: this.#options.thresholdSats,
       outputsMax: OUTPUTS_MAX,
     });

@@ -118,8 +118,10 @@ const HASH_BYTES = 32;
 export class SharePath {
   /** Answers given, by verdict code, this run. */
   readonly counts = new Float64Array(VERDICT_CODE_MAX + 1);
-  /** Sum of credited difficulty this run. */
+  /** Sum of credited difficulty this run, of its squares (for the confidence band), and the largest. */
   acceptedDifficulty = 0;
+  acceptedSquares = 0;
+  heaviestDifficulty = 0;
 
   readonly #options: SharePathOptions;
   readonly #bytes: Uint8Array;
@@ -206,7 +208,11 @@ export class SharePath {
       this.#answers = [];
       for (const { owner, requestId, verdict, difficulty } of answers) {
         this.counts[verdict.code] = (this.counts[verdict.code] as number) + 1;
-        if (verdict === ACCEPTED) this.acceptedDifficulty += difficulty;
+        if (verdict === ACCEPTED) {
+          this.acceptedDifficulty += difficulty;
+          this.acceptedSquares += difficulty * difficulty;
+          if (difficulty > this.heaviestDifficulty) this.heaviestDifficulty = difficulty;
+        }
         owner.settle(requestId, verdict, difficulty);
       }
       this.#options.onSettled();

@@ -36,6 +36,7 @@ const PORTS_TRIED = 20;
 /** A dead peer (power cut, pulled cable) is noticed by TCP keep-alive after about this long idle. */
 const KEEP_ALIVE_MS = 60_000;
 const DRAIN_WITHIN_MS = 5000;
+const ACCOUNTS_SHOWN = 1000;
 
 interface Connection {
   socket: Socket;
@@ -354,15 +355,16 @@ class ConnectionThread implements SessionHost {
   }
 
   #stats(): ConnectionThreadStats {
-    const accounts = new Set<string>();
-    const workers = new Set<string>();
+    const accounts = new Map<string, Set<string>>();
+    let workers = 0;
     let sessions = 0;
     for (const session of this.#connections.keys()) {
       if (!session.authorized) continue;
       sessions++;
       for (const { account, worker } of session.names.values()) {
-        accounts.add(account);
-        workers.add(`${account}.${worker}`);
+        const names = accounts.get(account) ?? new Set();
+        if (!names.has(worker)) workers++;
+        accounts.set(account, names.add(worker));
       }
     }
     const verdicts: Record<string, number> = {};
@@ -375,9 +377,14 @@ class ConnectionThread implements SessionHost {
       closed: { ...this.#closed },
       sessions,
       miners: accounts.size,
-      workers: workers.size,
+      workers,
       verdicts,
       acceptedDifficulty: this.#shares.acceptedDifficulty,
+      acceptedSquares: this.#shares.acceptedSquares,
+      heaviestDifficulty: this.#shares.heaviestDifficulty,
+      workersByAccount: [...accounts]
+        .slice(0, ACCOUNTS_SHOWN)
+        .map(([account, names]): [string, number] => [account, names.size]),
       duplicateFilterEntries: this.#filter.count,
       journal: {
         nextSeq: this.#journal.nextSeq,

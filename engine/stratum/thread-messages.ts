@@ -76,6 +76,11 @@ export interface ConnectionThreadStats {
   verdicts: Record<string, number>;
   /** Sum of credited difficulty since this start. */
   acceptedDifficulty: number;
+  /** Sum of the squares of credited difficulties since this start, and the largest of them. */
+  acceptedSquares: number;
+  heaviestDifficulty: number;
+  /** Connected workers of each account, at most 1000 accounts. */
+  workersByAccount: [account: string, workers: number][];
   duplicateFilterEntries: number;
   journal: {
     nextSeq: number;

@@ -16,12 +16,20 @@ import { splitBlock } from '../../engine/accounting/split-block.js';
 const SEED = 413567;
 
 const windows: fc.Arbitrary<WindowShares> = fc
-  .array(fc.record({ accountId: fc.integer({ min: 1, max: 50 }), work: fc.bigInt({ min: 1n, max: 1n << 80n }) }), {
-    minLength: 1,
-    maxLength: 40,
-  })
+  .array(
+    fc.record({ accountId: fc.integer({ min: 1, max: 50 }), work: fc.bigInt({ min: 1n, max: 1n << 80n }) }),
+    {
+      minLength: 1,
+      maxLength: 40,
+    },
+  )
   .chain((entries) =>
-    fc.bigInt({ min: 1n, max: 1n << 84n }).map((size) => fillWindow(entries.map((entry) => [entry]), size)),
+    fc.bigInt({ min: 1n, max: 1n << 84n }).map((size) =>
+      fillWindow(
+        entries.map((entry) => [entry]),
+        size,
+      ),
+    ),
   );
 
 const blocks = fc.record({
@@ -49,7 +57,13 @@ function balances(...postings: (readonly LedgerLine[])[]): Map<string, bigint> {
 describe('splitting a block', () => {
   it('pays PPLNS by the part of the window, the fee first and the rest to the remainder', () => {
     const window = fillWindow([[{ accountId: 1, work: 1n }], [{ accountId: 2, work: 2n }]], 10n);
-    const split = splitBlock({ scheme: 'pplns', coinbaseSats: 5_000_000_000n, feePpm: 10_000, finderId: 2, window });
+    const split = splitBlock({
+      scheme: 'pplns',
+      coinbaseSats: 5_000_000_000n,
+      feePpm: 10_000,
+      finderId: 2,
+      window,
+    });
     expect(split).toEqual({
       feeSats: 50_000_000n,
       credits: [

@@ -1,7 +1,7 @@
 // A FAKE pool, for fault injection into the simulated miners only: it speaks just enough Stratum V1 to
 // be connected to, and says or breaks whatever a test tells it to. It checks nothing and pays nothing;
 // that the miners work with the real pool is shown by the integration tests.
-import { randomInt } from 'node:crypto';
+import { createHash, randomInt } from 'node:crypto';
 import { createServer, type Server, type Socket } from 'node:net';
 
 export interface FakePoolRequest {
@@ -11,7 +11,10 @@ export interface FakePoolRequest {
 }
 
 /** What a test wants done with one request; undefined: the usual friendly answer. */
-export type FakePoolScript = (request: FakePoolRequest, connection: FakePoolConnection) => 'handled' | undefined;
+export type FakePoolScript = (
+  request: FakePoolRequest,
+  connection: FakePoolConnection,
+) => 'handled' | undefined;
 
 export class FakePoolConnection {
   readonly socket: Socket;
@@ -54,6 +57,21 @@ export function notifyParams(jobId: string, cleanJobs: boolean): unknown[] {
     '504e86b9',
     cleanJobs,
   ];
+}
+
+/** The header hash of a submit as an integer, worked out with node:crypto and no code of the miners. */
+export function hashOfSubmit({ params }: FakePoolRequest): bigint {
+  const [, jobId, extranonce2, time, nonce, versionBits = '00000000'] = params as string[];
+  const [, previous, part1, part2, , version, bits] = notifyParams(String(jobId), true) as string[];
+  const sha256d = (bytes: Uint8Array): Buffer =>
+    createHash('sha256').update(createHash('sha256').update(bytes).digest()).digest();
+  const swapped = (hex: string | undefined): Buffer => Buffer.from(String(hex), 'hex').swap32();
+  const root = sha256d(Buffer.from(`${part1}${FAKE_EXTRANONCE1}${extranonce2}${part2}`, 'hex'));
+  // The template's version has no bit inside the mask, so the rolled bits are simply added.
+  const rolled = (Number.parseInt(String(version), 16) | Number.parseInt(versionBits, 16)) >>> 0;
+  const header = [swapped(rolled.toString(16).padStart(8, '0')), swapped(previous), root];
+  const hash = sha256d(Buffer.concat([...header, swapped(time), swapped(bits), swapped(nonce)]));
+  return BigInt(`0x${hash.reverse().toString('hex')}`);
 }
 
 export class FakePool {
@@ -111,12 +129,8 @@ export class FakePool {
 }
 
 function usualAnswer({ id, method }: FakePoolRequest, connection: FakePoolConnection): void {
-  switch (method) {
-    case 'mining.configure':
-      return connection.answer(id, { 'version-rolling': true, 'version-rolling.mask': '1fffe000' });
-    case 'mining.subscribe':
-      return connection.answer(id, [[['mining.notify', 'a1']], FAKE_EXTRANONCE1, 4]);
-    default:
-      return connection.answer(id, true);
-  }
+  let result: unknown = true;
+  if (method === 'mining.configure') result = { 'version-rolling': true, 'version-rolling.mask': '1fffe000' };
+  if (method === 'mining.subscribe') result = [[['mining.notify', 'a1']], FAKE_EXTRANONCE1, 4];
+  connection.answer(id, result);
 }

@@ -1,18 +1,16 @@
 import { type ChildProcess, fork } from 'node:child_process';
-import { createHash } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
-import { targetFromBytesLE, targetFromDifficulty } from '../../engine/bitcoin/target.js';
+import { targetFromDifficulty } from '../../engine/bitcoin/target.js';
 import { Fleet, type FleetOptions, workerNames } from '../../loadtest/fleet.js';
 import { readHashrateCommand, type SimMinersStats } from '../../loadtest/ipc-messages.js';
 import { readSettings, UsageError } from '../../loadtest/sim-settings.js';
 import {
-  FAKE_EXTRANONCE1,
   FakePool,
   type FakePoolConnection,
   type FakePoolRequest,
   type FakePoolScript,
-  notifyParams,
+  hashOfSubmit,
 } from './loadtest-fake-pool.js';
 
 const stops: (() => Promise<unknown> | unknown)[] = [];
@@ -56,20 +54,6 @@ const withJob =
     return 'handled';
   };
 
-/** The header hash of a submit as an integer, worked out with node:crypto alone. */
-function hashOfSubmit({ params }: FakePoolRequest): bigint {
-  const [, jobId, extranonce2, time, nonce, versionBits = '00000000'] = params as string[];
-  const [, previous, part1, part2, , version, bits] = notifyParams(String(jobId), true) as string[];
-  const sha256d = (bytes: Uint8Array): Buffer =>
-    createHash('sha256').update(createHash('sha256').update(bytes).digest()).digest();
-  const swapped = (hex: string | undefined): Buffer => Buffer.from(String(hex), 'hex').swap32();
-  const root = sha256d(Buffer.from(`${part1}${FAKE_EXTRANONCE1}${extranonce2}${part2}`, 'hex'));
-  // The template's version has no bit inside the mask, so the rolled bits are simply added.
-  const rolled = (Number.parseInt(String(version), 16) | Number.parseInt(versionBits, 16)) >>> 0;
-  const header = [swapped(rolled.toString(16).padStart(8, '0')), swapped(previous), root];
-  return targetFromBytesLE(sha256d(Buffer.concat([...header, swapped(time), swapped(bits), swapped(nonce)])));
-}
-
 const submitsOf = (pool: FakePool): FakePoolRequest[] =>
   pool.connections.flatMap((connection) => connection.submits());
 
@@ -78,7 +62,9 @@ describe('a fleet of simulated miners', () => {
     const difficulty = 1e-7;
     const pool = await poolThat(withJob(difficulty));
     fleetOf(pool, { miners: 4, accounts: ['alice', 'bob'] });
-    await until(() => pool.connections.length === 4 && pool.connections.every((c) => c.submits().length >= 50));
+    await until(
+      () => pool.connections.length === 4 && pool.connections.every((c) => c.submits().length >= 50),
+    );
     const submits = submitsOf(pool);
     const target = targetFromDifficulty(difficulty);
     for (const submit of submits) expect(hashOfSubmit(submit) <= target).toBe(true);
@@ -213,7 +199,11 @@ async function ponged(connection: FakePoolConnection): Promise<number> {
 }
 
 describe('simulated miners as a process', () => {
-  function forkMiners(...args: string[]): { child: ChildProcess; stats: SimMinersStats[]; exit: Promise<unknown> } {
+  function forkMiners(...args: string[]): {
+    child: ChildProcess;
+    stats: SimMinersStats[];
+    exit: Promise<unknown>;
+  } {
     const path = fileURLToPath(new URL('../../loadtest/sim-miners.js', import.meta.url));
     const child = fork(path, args, { stdio: ['ignore', 'ignore', 'ignore', 'ipc'] });
     const stats: SimMinersStats[] = [];
@@ -226,7 +216,18 @@ describe('simulated miners as a process', () => {
   it('mines, reports once a second, changes its rate on command, and ends on SIGTERM with full books', async () => {
     const pool = await poolThat(withJob(1e-7));
     const { child, stats, exit } = forkMiners(
-      ...['--port', String(pool.port), '--account', 'acc', '--miners', '3', '--hashrate', '20000', '--threads', '1'],
+      ...[
+        '--port',
+        String(pool.port),
+        '--account',
+        'acc',
+        '--miners',
+        '3',
+        '--hashrate',
+        '20000',
+        '--threads',
+        '1',
+      ],
     );
     await until(() => (stats.at(-1)?.accepted ?? 0) > 0);
     expect(stats.at(-1)).toMatchObject({ type: 'stats', miners: 3, connected: 3 });
@@ -245,7 +246,14 @@ describe('simulated miners as a process', () => {
 
   it('ends when its parent is gone', async () => {
     const pool = await poolThat(withJob(1e-7));
-    const { child, stats, exit } = forkMiners('--port', String(pool.port), '--account', 'acc', '--threads', '1');
+    const { child, stats, exit } = forkMiners(
+      '--port',
+      String(pool.port),
+      '--account',
+      'acc',
+      '--threads',
+      '1',
+    );
     await until(() => stats.length > 0);
     child.disconnect();
     expect(await exit).toBe(0);

@@ -23,7 +23,12 @@ function notifyOrder(headerOrderHex: string): string {
 }
 
 /** Cuts a coinbase into what the pool sends and the extranonces in between. */
-function cutCoinbase(hex: string, atByte: number, bytes1: number, bytes2: number): [string, string, string, string] {
+function cutCoinbase(
+  hex: string,
+  atByte: number,
+  bytes1: number,
+  bytes2: number,
+): [string, string, string, string] {
   const [a, b, c] = [atByte * 2, (atByte + bytes1) * 2, (atByte + bytes1 + bytes2) * 2];
   return [hex.slice(0, a), hex.slice(a, b), hex.slice(b, c), hex.slice(c)];
 }

@@ -4,7 +4,12 @@ import { LINE_MAX_BYTES, LineReader, LineTooLongError } from '../../loadtest/lin
 import type { HeaderChoice, MiningJob } from '../../loadtest/mining-job.js';
 import { ShareLedger } from '../../loadtest/share-ledger.js';
 import { StratumClient, type StratumClientOptions } from '../../loadtest/stratum-client.js';
-import { FakePool, type FakePoolConnection, type FakePoolScript, notifyParams } from './loadtest-fake-pool.js';
+import {
+  FakePool,
+  type FakePoolConnection,
+  type FakePoolScript,
+  notifyParams,
+} from './loadtest-fake-pool.js';
 
 const pools: FakePool[] = [];
 const clients: StratumClient[] = [];
@@ -187,7 +192,8 @@ describe('Stratum client: the conversation', () => {
   it('rejects a login that the pool refuses with an error, and tells false from true', async () => {
     const session = await connected((request, connection) => {
       if (request.method !== 'mining.authorize') return undefined;
-      if (request.params[0] === 'nobody') connection.answer(request.id, null, [24, 'Unauthorized worker', null]);
+      if (request.params[0] === 'nobody')
+        connection.answer(request.id, null, [24, 'Unauthorized worker', null]);
       else connection.answer(request.id, false);
       return 'handled';
     });
@@ -208,7 +214,11 @@ describe("Stratum client: the miner's books", () => {
     expect(session.client.difficulty).toBe(1e-10);
     await session.client.submit('w', late, choice(1));
     await session.client.submit('w', early, choice(2));
-    expect(session.ledger.totals()).toMatchObject({ submitted: 2, accepted: 2, acceptedDifficulty: 0.5 + 1e-10 });
+    expect(session.ledger.totals()).toMatchObject({
+      submitted: 2,
+      accepted: 2,
+      acceptedDifficulty: 0.5 + 1e-10,
+    });
     expect(bytesToHex(late.targetLE)).toBe('ff'.repeat(32));
   });
 
@@ -310,7 +320,15 @@ describe('Stratum client: a pool that misbehaves', () => {
   });
 
   it('refuses a subscribe reply without a usable extranonce', async () => {
-    for (const result of [true, null, [], [[], 'zz', 4], [[], 'aabb', -1], [[], 'aabb', 2.5], [[], 'aabb', '4']]) {
+    for (const result of [
+      true,
+      null,
+      [],
+      [[], 'zz', 4],
+      [[], 'aabb', -1],
+      [[], 'aabb', 2.5],
+      [[], 'aabb', '4'],
+    ]) {
       const session = await connected((request, connection) => {
         if (request.method !== 'mining.subscribe') return undefined;
         connection.answer(request.id, result);

@@ -1,0 +1,150 @@
+// `npm start`: runs the pool in the foreground, shows what it brought up and what happens, and ends it in
+// order on Ctrl-C or SIGTERM. A second signal ends it at once.
+import { Pool, type PoolEvent } from '../pool.js';
+import type { Config } from '../config/load.js';
+import { createLogger, type Logger } from '../config/log.js';
+import { LiveLine, btc, poolLine } from './live-line.js';
+import { projectVersion } from './prepare-start.js';
+
+const LINE_EVERY_MS = 1000;
+/** Without a terminal the state is logged this often. */
+const STATUS_EVERY_MS = 10_000;
+
+/** Resolves with the exit code once the pool has ended. */
+export async function start(config: Config): Promise<number> {
+  const line = new LiveLine(process.stdout);
+  const isTerminal = process.stdout.isTTY === true;
+  const log = createLogger({
+    level: config.logLevel,
+    secretUrls: config.secretUrls,
+    output: line as unknown as NodeJS.WritableStream,
+    pretty: isTerminal,
+  });
+  let pool: Pool | null = null;
+  let ended: (code: number) => void = () => {};
+  const exitCode = new Promise<number>((resolve) => {
+    ended = resolve;
+  });
+  let signals = 0;
+  const onSignal = (): void => {
+    signals++;
+    if (signals > 1) process.exit(130);
+    line.clear();
+    log.info('stopping: answering what is in flight, storing it, ending the children (again: at once)');
+    if (pool !== null) void pool.stop().then(() => ended(0));
+  };
+  process.on('SIGINT', onSignal);
+  process.on('SIGTERM', onSignal);
+
+  try {
+    log.info({ network: config.network, dataDir: config.dataDir }, 'Millrace starts');
+    pool = await Pool.start({
+      config,
+      log,
+      version: projectVersion(),
+      onEvent: (event) => report(event, log),
+    });
+  } catch (error) {
+    line.clear();
+    log.fatal(`Millrace cannot start. ${(error as Error).message}`);
+    log.debug({ err: error }, 'where it failed');
+    return 1;
+  }
+  if (signals > 0) {
+    await pool.stop();
+    return 0;
+  }
+  showTable(pool, line, log, isTerminal);
+  const running = pool;
+  const timer = setInterval(
+    () => {
+      const picture = running.picture.last;
+      if (picture === null || signals > 0) return;
+      if (isTerminal) line.show(poolLine(picture));
+      else {
+        const { hashrate, shares, blocks, balances, node, stratum } = picture;
+        log.info(
+          { event: 'status', height: node.height, hashrate: hashrate.m5, workers: stratum.workers,
+            shares: { answered_true: shares.answered_true, difference: shares.difference },
+            blocks: { ...blocks, last: undefined }, balances },
+          poolLine(picture),
+        );
+      }
+    },
+    isTerminal ? LINE_EVERY_MS : STATUS_EVERY_MS,
+  );
+  const code = await exitCode;
+  clearInterval(timer);
+  line.clear();
+  log.info('Millrace has stopped; everything is kept for the next start');
+  return code;
+}
+
+function showTable(pool: Pool, line: LiveLine, log: Logger, isTerminal: boolean): void {
+  const page = `http://127.0.0.1:${pool.apiPort}`;
+  const urls = {
+    miners: `stratum+tcp://127.0.0.1:${pool.stratumPort}`,
+    page: `${page}/`,
+    stats: `${page}/api/stats`,
+    metrics: `${page}/metrics`,
+    health: `${page}/health`,
+    shares: `${pool.servers.clickhouseHttp}/?query=SELECT+count(),sum(difficulty)+FROM+shares`,
+  };
+  if (!isTerminal) {
+    log.info({ event: 'started', parts: pool.parts, urls }, 'Millrace runs');
+    return;
+  }
+  const name = Math.max(...pool.parts.map((part) => part.name.length));
+  const where = Math.max(...pool.parts.map((part) => part.where.length));
+  line.write(
+    [
+      '',
+      `  ${'PART'.padEnd(name)}  ${'RUNS'.padEnd(where)}  REPLACED OR SET BY`,
+      ...pool.parts.map((part) => `  ${part.name.padEnd(name)}  ${part.where.padEnd(where)}  ${part.setting}`),
+      '',
+      `  Connect a miner   ${urls.miners}   user: <address>.<worker>, any password`,
+      `  Watch             ${urls.page}`,
+      `  Numbers           ${urls.stats}   ${urls.metrics}   ${urls.health}`,
+      `  Shares in SQL     curl '${urls.shares}'`,
+      '  Settings          npm start -- --help',
+      '',
+      '',
+    ].join('\n'),
+  );
+}
+
+function report(event: PoolEvent, log: Logger): void {
+  switch (event.type) {
+    case 'block_found': {
+      const { type: _, ...facts } = event;
+      const text = `block ${event.height} found by ${event.account}${event.worker === '' ? '' : `.${event.worker}`}: ${event.status}`;
+      if (event.status === 'accepted') log.info({ event: event.type, ...facts }, text);
+      else log.warn({ event: event.type, ...facts }, `${text} (${event.reason})`);
+      break;
+    }
+    case 'block_credited':
+    case 'block_confirmed': {
+      const { height, hash } = event.block;
+      const text = event.type === 'block_credited' ? 'credited, immature' : 'matured, balances are confirmed';
+      log.debug({ event: event.type, height, hash }, `block ${height} ${text}`);
+      break;
+    }
+    case 'block_orphaned':
+    case 'block_rejected': {
+      const { height, hash } = event.block;
+      log.warn({ event: event.type, height, hash }, `block ${height} is ${event.type === 'block_orphaned' ? 'orphaned: its credit is reversed' : `rejected (${event.reason})`}`);
+      break;
+    }
+    case 'payout_waiting':
+      log.warn({ event: event.type, payout: String(event.payout.id) }, `payout ${event.payout.id} waits: ${event.reason}`);
+      break;
+    default: {
+      const sats = event.payout.outputs.reduce((sum, output) => sum + output.sentSats, 0n).toString();
+      const facts = { payout: String(event.payout.id), txid: event.payout.txid, sats, payees: event.payout.outputs.length };
+      const state = { payout_signed: 'signed', payout_broadcast: 'broadcast', payout_confirmed: 'confirmed' }[event.type];
+      const text = `payout ${event.payout.id} of ${btc(sats)} BTC to ${event.payout.outputs.length} miner(s) ${state}`;
+      if (event.type === 'payout_signed') log.debug({ event: event.type, ...facts }, text);
+      else log.info({ event: event.type, ...facts }, text);
+    }
+  }
+}

@@ -1,0 +1,78 @@
+// The blocks that miners have found, on disk until a node has them: written before the first submission, so
+// that a crash at the worst moment loses no block. One file a block, plain hex, its name says the rest; an
+// operator can submit it by hand (`submitblock`).
+import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+
+export interface BlockCandidate {
+  height: number;
+  /** Display order, hex. */
+  hash: string;
+  /** The whole serialized block, hex. */
+  hex: string;
+}
+
+const PENDING = /^(\d+)-([0-9a-f]{64})\.hex$/;
+const KEPT_MAX = 50;
+
+/** Writes the block and waits until the disk has it, name included. */
+export async function saveCandidate(folder: string, { height, hash, hex }: BlockCandidate): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  const path = join(folder, `${height}-${hash}.hex`);
+  const file = await open(`${path}.part`, 'w');
+  try {
+    await file.writeFile(hex);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await rename(`${path}.part`, path);
+  const directory = await open(folder, 'r');
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
+  }
+}
+
+/** Blocks whose fate was not known when the pool ended, lowest height first; to be submitted again. */
+export async function pendingCandidates(folder: string): Promise<BlockCandidate[]> {
+  const candidates: BlockCandidate[] = [];
+  for (const name of await namesIn(folder)) {
+    const match = PENDING.exec(name);
+    if (match === null) continue;
+    const hex = await readFile(join(folder, name), 'utf8');
+    candidates.push({ height: Number(match[1]), hash: match[2] ?? '', hex: hex.trim() });
+  }
+  return candidates.sort((a, b) => a.height - b.height);
+}
+
+/**
+ * The block's fate is known: one that a node has is removed, a rejected one is kept for inspection (the
+ * newest 50).
+ */
+export async function resolveCandidate(
+  folder: string,
+  { height, hash }: Pick<BlockCandidate, 'height' | 'hash'>,
+  fate: 'stored' | 'rejected',
+): Promise<void> {
+  const path = join(folder, `${height}-${hash}.hex`);
+  if (fate === 'stored') {
+    await rm(path, { force: true });
+    return;
+  }
+  await rename(path, `${path}.rejected`);
+  const rejected = (await namesIn(folder))
+    .filter((name) => name.endsWith('.rejected'))
+    .sort((a, b) => Number.parseInt(b, 10) - Number.parseInt(a, 10));
+  for (const name of rejected.slice(KEPT_MAX)) await rm(join(folder, name), { force: true });
+}
+
+async function namesIn(folder: string): Promise<string[]> {
+  try {
+    return await readdir(folder);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+}

@@ -1,0 +1,372 @@
+// Bitcoin Core's RPC as the pool needs it: one typed method for each call, positional arguments only, every
+// answer checked. Works with Bitcoin Core 24 and newer and with Knots. The wallet's calls: wallet-rpc.ts.
+import { AnswerFields, hashOf, listOf, numberOf, textOf } from './rpc-answer.js';
+import { type CallOptions, RpcConnection, type RpcConnectionOptions } from './rpc-connection.js';
+import { NodeRpcError, RPC_WALLET_ALREADY_LOADED } from './rpc-error.js';
+import { WalletRpc } from './wallet-rpc.js';
+
+export interface BlockchainInfo {
+  /** main, testnet4, signet, regtest ... */
+  chain: string;
+  blocks: number;
+  headers: number;
+  bestBlockHash: string;
+  difficulty: number;
+  /** Seconds since 1970, median of the last eleven blocks. */
+  medianTime: number;
+  initialBlockDownload: boolean;
+  /** Hex of the challenge script; only signets of Core 28 and newer tell it here. */
+  signetChallenge: string | undefined;
+  warnings: string;
+}
+
+export interface NetworkInfo {
+  /** Like 290500. */
+  version: number;
+  subversion: string;
+  connections: number;
+  /** Satoshis a thousand virtual bytes. */
+  relayFeeSatsPerKvb: bigint;
+}
+
+export interface BlockHeader {
+  hash: string;
+  /** -1: known, but not in the active chain. 1: it is the tip. */
+  confirmations: number;
+  height: number;
+  /** Undefined for the genesis block. */
+  previousBlockHash: string | undefined;
+  /** Seconds since 1970, as the miner wrote it. */
+  time: number;
+}
+
+export interface BlockSummary extends BlockHeader {
+  txids: string[];
+}
+
+export interface MiningInfo {
+  blocks: number;
+  difficulty: number;
+  /** The node's estimate from the last 120 blocks. */
+  networkHashrateHs: number;
+  pooledTransactions: number;
+}
+
+export interface ValidatedAddress {
+  isValid: boolean;
+  /** Hex of the output script, when valid. */
+  scriptHex: string | undefined;
+}
+
+export interface MempoolVerdict {
+  txid: string;
+  allowed: boolean;
+  /** Undefined when allowed. */
+  rejectReason: string | undefined;
+  /** Undefined when refused. */
+  feeSats: bigint | undefined;
+}
+
+export interface DecodedTransaction {
+  txid: string;
+  wtxid: string;
+  vsize: number;
+  inputs: { txid: string; outputIndex: number }[];
+  outputs: { valueSats: bigint; scriptHex: string; address: string | undefined }[];
+}
+
+/** One node; `wallet(name)` gives the calls of a wallet over the same connections. */
+export class NodeRpc {
+  readonly #connection: RpcConnection;
+
+  constructor(options: RpcConnectionOptions) {
+    this.#connection = new RpcConnection(options);
+  }
+
+  /** host:port, for messages and labels; holds no secret. */
+  get name(): string {
+    return this.#connection.endpoint.name;
+  }
+
+  get isClosed(): boolean {
+    return this.#connection.isClosed;
+  }
+
+  /** Ends calls in flight; the client cannot be used afterwards. */
+  close(): void {
+    this.#connection.close();
+  }
+
+  getBlockchainInfo(options?: CallOptions): Promise<BlockchainInfo> {
+    return this.#call(
+      'getblockchaininfo',
+      [],
+      (result) => {
+        const fields = new AnswerFields(result);
+        return {
+          chain: fields.text('chain'),
+          blocks: fields.integer('blocks'),
+          headers: fields.integer('headers'),
+          bestBlockHash: fields.hash('bestblockhash'),
+          difficulty: fields.number('difficulty'),
+          medianTime: fields.integer('mediantime'),
+          initialBlockDownload: fields.flag('initialblockdownload'),
+          signetChallenge: fields.has('signet_challenge') ? fields.text('signet_challenge') : undefined,
+          warnings: fields.joined('warnings'),
+        };
+      },
+      options,
+    );
+  }
+
+  getNetworkInfo(options?: CallOptions): Promise<NetworkInfo> {
+    return this.#call(
+      'getnetworkinfo',
+      [],
+      (result) => {
+        const fields = new AnswerFields(result);
+        return {
+          version: fields.integer('version'),
+          subversion: fields.text('subversion'),
+          connections: fields.integer('connections'),
+          relayFeeSatsPerKvb: fields.sats('relayfee'),
+        };
+      },
+      options,
+    );
+  }
+
+  /**
+   * The template as the node gave it, to be read by `parseTemplate`. With `longPollId` the node answers only
+   * when the tip or its mempool has moved on from that template (BIP22): use a NodeRpc of its own for that.
+   */
+  getBlockTemplate(rules: readonly string[], longPollId?: string, options?: CallOptions): Promise<object> {
+    const request = longPollId === undefined ? { rules } : { rules, longpollid: longPollId };
+    return this.#call(
+      'getblocktemplate',
+      [request],
+      (result) => {
+        new AnswerFields(result).hash('previousblockhash');
+        return result as object;
+      },
+      options,
+    );
+  }
+
+  /** Null when accepted, else the node's word for it (BIP22): duplicate, inconclusive, high-hash ... */
+  submitBlock(blockHex: string, options?: CallOptions): Promise<string | null> {
+    return this.#call(
+      'submitblock',
+      [blockHex],
+      (result) => (result === null ? null : textOf(result, 'verdict')),
+      options,
+    );
+  }
+
+  /** Throws code -5 for a hash that the node does not know. */
+  getBlockHeader(hash: string, options?: CallOptions): Promise<BlockHeader> {
+    return this.#call('getblockheader', [hash, true], readHeader, options);
+  }
+
+  getBlockHash(height: number, options?: CallOptions): Promise<string> {
+    return this.#call('getblockhash', [height], (result) => hashOf(result, 'block hash'), options);
+  }
+
+  getBestBlockHash(options?: CallOptions): Promise<string> {
+    return this.#call('getbestblockhash', [], (result) => hashOf(result, 'block hash'), options);
+  }
+
+  /** Header and transaction ids of a block. */
+  getBlock(hash: string, options?: CallOptions): Promise<BlockSummary> {
+    return this.#call(
+      'getblock',
+      [hash, 1],
+      (result) => {
+        const txids = new AnswerFields(result).list('tx').map((txid) => hashOf(txid, 'txid'));
+        return { ...readHeader(result), txids };
+      },
+      options,
+    );
+  }
+
+  /** All that the coinbase of a block pays. Needs no transaction index. */
+  async getCoinbaseSats(blockHash: string): Promise<bigint> {
+    const { txids } = await this.getBlock(blockHash);
+    return this.#call('getrawtransaction', [txids[0], true, blockHash], (result) =>
+      new AnswerFields(result)
+        .list('vout')
+        .map((output) => new AnswerFields(output).sats('value'))
+        .reduce((sum, sats) => sum + sats, 0n),
+    );
+  }
+
+  getMiningInfo(options?: CallOptions): Promise<MiningInfo> {
+    return this.#call(
+      'getmininginfo',
+      [],
+      (result) => {
+        const fields = new AnswerFields(result);
+        return {
+          blocks: fields.integer('blocks'),
+          difficulty: fields.number('difficulty'),
+          networkHashrateHs: fields.number('networkhashps'),
+          pooledTransactions: fields.integer('pooledtx'),
+        };
+      },
+      options,
+    );
+  }
+
+  /** Names of the consensus changes that the node knows. */
+  getDeploymentNames(options?: CallOptions): Promise<string[]> {
+    return this.#call(
+      'getdeploymentinfo',
+      [],
+      (result) => new AnswerFields(result).object('deployments').keys(),
+      options,
+    );
+  }
+
+  validateAddress(address: string): Promise<ValidatedAddress> {
+    return this.#call('validateaddress', [address], (result) => {
+      const fields = new AnswerFields(result);
+      return {
+        isValid: fields.flag('isvalid'),
+        scriptHex: fields.has('scriptPubKey') ? fields.text('scriptPubKey') : undefined,
+      };
+    });
+  }
+
+  /** Whether the mempool would take the signed transaction; nothing is sent. */
+  testMempoolAccept(transactionHex: string): Promise<MempoolVerdict> {
+    return this.#call('testmempoolaccept', [[transactionHex]], (result) => {
+      const fields = new AnswerFields(listOf(result, 'verdicts')[0]);
+      const allowed = fields.flag('allowed');
+      return {
+        txid: fields.hash('txid'),
+        allowed,
+        rejectReason: allowed ? undefined : fields.text('reject-reason'),
+        feeSats: allowed ? fields.object('fees').sats('base') : undefined,
+      };
+    });
+  }
+
+  /** Broadcasts exactly these bytes; safe to repeat while they are in the mempool. Resolves to the txid. */
+  sendRawTransaction(transactionHex: string): Promise<string> {
+    return this.#call('sendrawtransaction', [transactionHex], (result) => hashOf(result, 'txid'));
+  }
+
+  decodeRawTransaction(transactionHex: string): Promise<DecodedTransaction> {
+    return this.#call('decoderawtransaction', [transactionHex], (result) => {
+      const fields = new AnswerFields(result);
+      return {
+        txid: fields.hash('txid'),
+        wtxid: fields.hash('hash'),
+        vsize: fields.integer('vsize'),
+        inputs: fields
+          .list('vin')
+          .map((input) => new AnswerFields(input))
+          .filter((input) => !input.has('coinbase'))
+          .map((input) => ({ txid: input.hash('txid'), outputIndex: input.integer('vout') })),
+        outputs: fields.list('vout').map((output) => {
+          const parts = new AnswerFields(output);
+          const script = parts.object('scriptPubKey');
+          return {
+            valueSats: parts.sats('value'),
+            scriptHex: script.text('hex'),
+            address: script.has('address') ? script.text('address') : undefined,
+          };
+        }),
+      };
+    });
+  }
+
+  finalizePsbt(psbt: string): Promise<{ complete: boolean; transactionHex: string | undefined }> {
+    return this.#call('finalizepsbt', [psbt], (result) => {
+      const fields = new AnswerFields(result);
+      const complete = fields.flag('complete');
+      return { complete, transactionHex: complete ? fields.text('hex') : undefined };
+    });
+  }
+
+  /** Regtest only: mines `count` blocks to the address. For tests. */
+  generateToAddress(count: number, address: string): Promise<string[]> {
+    return this.#call(
+      'generatetoaddress',
+      [count, address],
+      (result) => listOf(result, 'blocks').map((hash) => hashOf(hash, 'block hash')),
+      { repeatable: false },
+    );
+  }
+
+  listWallets(): Promise<string[]> {
+    return this.#call('listwallets', [], (result) =>
+      listOf(result, 'wallets').map((name) => textOf(name, 'name')),
+    );
+  }
+
+  /** Creates a descriptor wallet that the node loads again at each of its starts. */
+  async createWallet(name: string): Promise<void> {
+    const loadOnStartup = true;
+    await this.#call('createwallet', [name, false, false, '', false, true, loadOnStartup], () => undefined, {
+      repeatable: false,
+    });
+  }
+
+  /** Loads a wallet that exists on the node's disk; nothing happens when it is loaded. */
+  async loadWallet(name: string): Promise<void> {
+    try {
+      await this.#call('loadwallet', [name, true], () => undefined);
+    } catch (error) {
+      if (!(error instanceof NodeRpcError) || error.code !== RPC_WALLET_ALREADY_LOADED) throw error;
+    }
+  }
+
+  /** The wallet of this name, loaded, and created when the node has none. */
+  async openWallet(name: string): Promise<WalletRpc> {
+    const loaded = await this.listWallets();
+    if (!loaded.includes(name)) {
+      const onDisk = await this.#call('listwalletdir', [], (result) =>
+        new AnswerFields(result).list('wallets').map((entry) => new AnswerFields(entry).text('name')),
+      );
+      if (onDisk.includes(name)) await this.loadWallet(name);
+      else await this.createWallet(name);
+    }
+    return this.wallet(name);
+  }
+
+  /** Calls of a wallet that is loaded. */
+  wallet(name: string): WalletRpc {
+    return new WalletRpc(this.#connection, name);
+  }
+
+  /** Seconds since the node started: the cheapest sign of life. */
+  uptime(options?: CallOptions): Promise<number> {
+    return this.#call('uptime', [], (result) => numberOf(result, 'uptime'), options);
+  }
+
+  /** Asks the node to shut down. */
+  async stop(): Promise<void> {
+    await this.#call('stop', [], () => undefined, { repeatable: false });
+  }
+
+  #call<T>(
+    method: string,
+    params: readonly unknown[],
+    read: (result: unknown) => T,
+    options?: CallOptions,
+  ): Promise<T> {
+    return this.#connection.call(method, params, read, options);
+  }
+}
+
+function readHeader(result: unknown): BlockHeader {
+  const fields = new AnswerFields(result);
+  return {
+    hash: fields.hash('hash'),
+    confirmations: fields.integer('confirmations'),
+    height: fields.integer('height'),
+    previousBlockHash: fields.has('previousblockhash') ? fields.hash('previousblockhash') : undefined,
+    time: fields.integer('time'),
+  };
+}

@@ -1,0 +1,580 @@
+// The coordinator: starts the parts in order, carries jobs down to the connection thread and found blocks
+// up to the node, keeps the books moving, and stops everything in reverse. Runs on the main thread; no
+// share passes through it.
+import { Worker } from 'node:worker_threads';
+import { migratePostgres } from '../storage/postgres/migrate.js';
+import { BlockStore } from '../storage/postgres/block-store.js';
+import { type Database, explainPostgresError, openPostgres } from '../storage/postgres/connection.js';
+import { PayoutStore } from '../storage/postgres/payout-store.js';
+import { DataFolder } from '../storage/data-folder.js';
+import { Shipper } from '../storage/shipper/shipper.js';
+import type { FromApiThread, ToApiThread } from './api/thread-messages.js';
+import type { BlockSubmitResult } from './api/thread-messages.js';
+import { scriptFromAddress } from './bitcoin/address.js';
+import { displayHash } from './bitcoin/hex.js';
+import { blockSubsidy } from './bitcoin/subsidy.js';
+import { type BlockEvent, BlockLifecycle } from './block-lifecycle.js';
+import type { Config } from './config/load.js';
+import type { Logger } from './config/log.js';
+import { JobMaker } from './job-maker.js';
+import { pendingCandidates } from './node/block-candidates.js';
+import { BlockSubmitter, type SubmitOutcome } from './node/block-submitter.js';
+import { checkChainIdentity } from './node/chain-identity.js';
+import { blockStandings } from './node/chain-watcher.js';
+import { NodeRpc } from './node/rpc.js';
+import type { WalletRpc } from './node/wallet-rpc.js';
+import { type TemplateEvent, TemplateSource } from './node/template-source.js';
+import { NodeWallet } from './payouts/node-wallet.js';
+import { type PayoutEvent, PayoutRunner } from './payouts/payout-runner.js';
+import { PoolPicture } from './pool-picture.js';
+import { type Part, type Servers, startServers } from './servers.js';
+import { SimFleet } from './sim-fleet.js';
+import type {
+  CandidateMessage,
+  ConnectionThreadSettings,
+  FromConnectionThread,
+  ToConnectionThread,
+} from './stratum/thread-messages.js';
+
+/** What happened, for the live feed and the log. */
+export type PoolEvent =
+  | { type: 'block_found'; height: number; hash: string; account: string; worker: string; status: string; reason: string }
+  | BlockEvent
+  | PayoutEvent;
+
+export interface PoolOptions {
+  config: Config;
+  log: Logger;
+  version: string;
+  onEvent: (event: PoolEvent) => void;
+}
+
+const NODE_ID = 1;
+const EXTRANONCE1_BYTES = 4;
+const EXTRANONCE2_BYTES = 8;
+const POOL_WALLET = 'millrace';
+/** Where the simulated miners are paid to, so that payouts can be seen arriving. */
+const MINERS_WALLET = 'millrace-sim-miners';
+const SIM_ACCOUNTS = 2;
+const STORE_WAIT_MS = 30_000;
+const STEP_MS = 1000;
+const PAYOUT_CONFIRMATIONS = { own: 1, open: 6 };
+const THREAD_STOP_MS = 8000;
+
+export class Pool {
+  readonly parts: Part[] = [];
+  /** Port that miners connect to, and the API's; known once started. */
+  stratumPort = 0;
+  apiPort = 0;
+  servers!: Servers;
+  picture!: PoolPicture;
+  fleet: SimFleet | null = null;
+
+  readonly #config: Config;
+  readonly #log: Logger;
+  readonly #options: PoolOptions;
+  /** What to stop, last started first. */
+  readonly #stops: { what: string; stop: () => Promise<unknown> }[] = [];
+  #connections!: Worker;
+  #api: Worker | null = null;
+  #jobs!: JobMaker;
+  #templates!: TemplateSource;
+  #submitter!: BlockSubmitter;
+  #lifecycle!: BlockLifecycle;
+  #payouts: PayoutRunner | null = null;
+  #tipHash: string | null = null;
+  #stepping: Promise<void> = Promise.resolve();
+  #stepBusy = false;
+  #stepTrouble: string | null = null;
+  #stepTimer: NodeJS.Timeout | undefined;
+  #pictureTimer: NodeJS.Timeout | undefined;
+  #stopped: Promise<void> | null = null;
+  readonly #submissions = new Set<Promise<void>>();
+
+  private constructor(options: PoolOptions) {
+    this.#options = options;
+    this.#config = options.config;
+    this.#log = options.log;
+  }
+
+  /**
+   * Brings the whole pool up.
+   * @throws Error with cause and cure when a part cannot be had; what was started is stopped again.
+   */
+  static async start(options: PoolOptions): Promise<Pool> {
+    const pool = new Pool(options);
+    try {
+      await pool.#start();
+    } catch (error) {
+      await pool.stop();
+      throw error;
+    }
+    return pool;
+  }
+
+  /** Drains and stops every part, last started first. May be called again. Never rejects. */
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stopAll();
+    return this.#stopped;
+  }
+
+  async #start(): Promise<void> {
+    const config = this.#config;
+    const folder = DataFolder.open(config.dataDir);
+    this.#onStop('data folder', async () => folder.close());
+
+    this.servers = await startServers(config, this.#log);
+    this.#onStop('servers', () => this.servers.stop());
+    this.parts.push(...this.servers.parts);
+
+    const rpcs = this.servers.nodes.map((endpoint) => new NodeRpc({ endpoint }));
+    const [rpc] = rpcs as [NodeRpc, ...NodeRpc[]];
+    this.#onStop('node client', async () => {
+      for (const each of rpcs) each.close();
+    });
+    await checkChainIdentity(rpc, config.network);
+    const database = openPostgres({
+      url: this.servers.postgresUrl,
+      poolSize: config.dbPoolSize,
+      timeoutS: config.dbPoolTimeoutS,
+    });
+    this.#onStop('Postgres client', () => database.end({ timeout: 2 }));
+    await this.#migrate(database);
+
+    const wallet = await this.#openWallet(rpc, POOL_WALLET);
+    const poolAddress = config.poolAddress ?? (await this.#ownAddress(folder, wallet));
+    const epoch = folder.nextEpoch();
+    this.#jobs = new JobMaker({
+      script: scriptFromAddress(poolAddress, config.network),
+      tag: config.coinbaseTag,
+      extranonce1Bytes: EXTRANONCE1_BYTES,
+      extranonce2Bytes: EXTRANONCE2_BYTES,
+      epoch,
+    });
+    await this.#prepareMoney(database, rpc, wallet, poolAddress);
+
+    const candidateDir = folder.file('blocks');
+    const submitRpcs = this.servers.nodes.map((endpoint) => new NodeRpc({ endpoint }));
+    this.#onStop('block client', async () => {
+      for (const each of submitRpcs) each.close();
+    });
+    this.#submitter = new BlockSubmitter({
+      nodes: submitRpcs,
+      candidateDir,
+      onDiskError: (error) => this.#log.error(`a found block could not be written to disk: ${error.message}`),
+    });
+
+    const journalFolder = folder.file('journal');
+    const stratum = await this.#startConnections(journalFolder, epoch);
+    const shipper = new Shipper(
+      {
+        journalFolder,
+        nodeId: NODE_ID,
+        network: config.network,
+        defaultScheme: config.payoutScheme,
+        clickhouse: this.servers.clickhouse,
+        postgresUrl: this.servers.postgresUrl,
+        poolSize: 2,
+        timeoutS: config.dbPoolTimeoutS,
+      },
+      { log: (level, message) => this.#log[level]({ part: 'shipper' }, message) },
+    );
+    // Stopped after the connection thread has sealed the journal: everything answered gets into both stores.
+    this.#insertStop('connections', 'shipper', () => shipper.stop());
+
+    this.picture = new PoolPicture({
+      config,
+      version: this.#options.version,
+      servers: this.servers,
+      database,
+      rpc,
+      shipper,
+      jobs: this.#jobs,
+      nodeId: NODE_ID,
+      stratumPort: stratum.port,
+    });
+    this.#onStop('picture', () => this.picture.close());
+    await this.picture.recall();
+    await this.#startApi();
+    this.#startTemplates();
+    for (const block of await pendingCandidates(candidateDir)) this.#resubmit(block);
+    await this.#startMiners(folder, rpc);
+
+    this.#stepTimer = setInterval(() => this.#step(), STEP_MS);
+    this.#pictureTimer = setInterval(() => void this.#sendPicture(), config.statsUpdateIntervalMs);
+    this.#onStop('timers', async () => {
+      clearInterval(this.#stepTimer);
+      clearInterval(this.#pictureTimer);
+      await this.#stepping;
+    });
+  }
+
+  async #migrate(database: Database): Promise<void> {
+    const until = performance.now() + STORE_WAIT_MS;
+    for (let told = false; ; told = true) {
+      try {
+        await migratePostgres(database);
+        return;
+      } catch (error) {
+        const code = (error as { code?: string }).code ?? '';
+        const passing = ['ECONNREFUSED', 'CONNECT_TIMEOUT', 'ENOTFOUND', 'EAI_AGAIN', '57P03'].includes(code);
+        if (!passing || performance.now() > until) throw new Error(explainPostgresError(error), { cause: error });
+        if (!told) this.#log.warn(`waiting for Postgres: ${explainPostgresError(error)}`);
+        await new Promise((resolve) => setTimeout(resolve, 1000));
+      }
+    }
+  }
+
+  /** Our own wallet on a node of ours; on another's node only when it is there already. */
+  async #openWallet(rpc: NodeRpc, name: string): Promise<WalletRpc | null> {
+    const mayCreate = this.#config.network === 'private' || this.#config.network === 'regtest';
+    try {
+      if (mayCreate) return await rpc.openWallet(name);
+      return (await rpc.listWallets()).includes(name) ? rpc.wallet(name) : null;
+    } catch (error) {
+      if (mayCreate) throw error;
+      return null;
+    }
+  }
+
+  /** The address of the pool wallet that coinbases pay when none is configured; the same after a restart. */
+  async #ownAddress(folder: DataFolder, wallet: WalletRpc | null): Promise<string> {
+    if (wallet === null) throw new Error('The node has no wallet to pay blocks to. Set POOL_ADDRESS');
+    const name = `pool-address.${this.#config.network}`;
+    const known = folder.read(name);
+    if (known !== null && (await wallet.getAddressInfo(known)).isMine) return known;
+    const address = await wallet.getNewAddress('bech32', 'coinbase');
+    folder.write(name, address);
+    return address;
+  }
+
+  async #prepareMoney(
+    database: Database,
+    rpc: NodeRpc,
+    wallet: WalletRpc | null,
+    poolAddress: string,
+  ): Promise<void> {
+    const config = this.#config;
+    const onEvent = this.#options.onEvent;
+    this.#lifecycle = new BlockLifecycle({
+      blocks: new BlockStore(database),
+      chain: {
+        tipHeight: async () => (await rpc.getBlockchainInfo()).blocks,
+        standings: (hashes) => blockStandings(rpc, hashes),
+        coinbaseSats: (hash) => rpc.getCoinbaseSats(hash),
+      },
+      subsidySats: (height) => blockSubsidy(height, config.network),
+      terms: {
+        feePpm: config.feePpm,
+        windowPermille: config.pplnsWindowPermille,
+        defaultScheme: config.payoutScheme,
+      },
+      onEvent,
+      nowMs: () => Date.now(),
+    });
+    if (wallet === null || !(await wallet.getAddressInfo(poolAddress)).isMine) {
+      this.#log.warn(
+        `payouts are off: the node has no wallet "${POOL_WALLET}" that owns POOL_ADDRESS. Balances grow meanwhile`,
+      );
+      return;
+    }
+    const own = config.network === 'private' || config.network === 'regtest';
+    this.#payouts = new PayoutRunner({
+      store: new PayoutStore(database),
+      wallet: new NodeWallet(rpc, wallet),
+      thresholdSats: config.autoPayoutThresholdSats,
+      everyMs: config.payoutFrequencyMs,
+      confirmationsNeeded: own ? PAYOUT_CONFIRMATIONS.own : PAYOUT_CONFIRMATIONS.open,
+      onEvent,
+      nowMs: () => Date.now(),
+    });
+  }
+
+  async #startConnections(journalFolder: string, epoch: number): Promise<{ port: number }> {
+    const config = this.#config;
+    const settings: ConnectionThreadSettings = {
+      host: config.stratumHost,
+      port: config.stratumPort,
+      network: config.network,
+      maxConnections: config.maxConnections,
+      shareDifficulty: config.shareDifficulty,
+      vardiff: config.vardiff,
+      duplicateFilterEntries: config.duplicateFilterEntries,
+      hashWorkers: config.hashWorkers,
+      journalFolder,
+      nodeId: NODE_ID,
+      epoch,
+      extranonce1Bytes: EXTRANONCE1_BYTES,
+      extranonce2Bytes: EXTRANONCE2_BYTES,
+    };
+    const worker = new Worker(new URL('./stratum/connection-thread.js', import.meta.url), {
+      name: 'connections',
+      workerData: settings,
+    });
+    this.#connections = worker;
+    const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
+    this.#onStop('connections', async () => {
+      this.#toConnections({ type: 'drain' });
+      await within(exited, THREAD_STOP_MS);
+      await worker.terminate();
+      await Promise.allSettled(this.#submissions);
+    });
+    const listening = await new Promise<{ port: number; hashWorkers: number }>(
+      (resolve, reject) => {
+        worker.on('error', reject);
+        worker.on('message', (message: FromConnectionThread) => {
+          if (message.type === 'listening') resolve(message);
+          else if (message.type === 'failed') reject(new Error(`The stratum port cannot be opened: ${message.reason}`));
+          else this.#fromConnections(message);
+        });
+      },
+    );
+    worker.on('error', (error) => {
+      this.#log.fatal({ err: error }, 'the connection thread failed: the pool cannot serve miners and ends');
+      process.emit('SIGTERM');
+    });
+    this.stratumPort = listening.port;
+    if (config.stratumPort !== 0 && listening.port !== config.stratumPort) {
+      this.#log.warn(`port ${config.stratumPort} is busy: miners connect to ${listening.port}`);
+    }
+    this.parts.push({
+      name: 'Stratum V1',
+      where: `${config.stratumHost}:${listening.port}, ${listening.hashWorkers} hash worker${listening.hashWorkers === 1 ? '' : 's'}`,
+      setting: 'STRATUM_PORT',
+    });
+    return listening;
+  }
+
+  #fromConnections(message: FromConnectionThread): void {
+    switch (message.type) {
+      case 'candidate':
+        this.#track(this.#submitCandidate(message.candidate));
+        break;
+      case 'need_job': {
+        const template = this.#templates?.current;
+        if (template !== undefined) this.#sendJob(template, false, 'retarget');
+        break;
+      }
+      case 'stats':
+        this.picture?.connections(message.stats);
+        break;
+      case 'log':
+        this.#log[message.level]({ part: 'stratum', ...message.fields }, message.message);
+        break;
+      default:
+    }
+  }
+
+  #startTemplates(): void {
+    this.#templates = new TemplateSource({
+      endpoints: this.servers.nodes,
+      network: this.#config.network,
+      refreshIntervalMs: this.#config.jobRefreshIntervalMs,
+    });
+    this.#templates.on('template', (event) => this.#takeTemplate(event));
+    this.#templates.on('lost', ({ node, reason }) => {
+      this.#log.error(`the node at ${node} is lost: ${reason}. Miners keep their last job until it is back`);
+      this.picture.node('down', reason);
+    });
+    this.#templates.on('recovered', ({ node }) => {
+      this.#log.info(`the node at ${node} gives templates again`);
+      this.picture.node('ok', null);
+    });
+    this.#templates.on('stale', ({ reason }) => {
+      this.#log.error(`no node for a minute: the present work is probably wasted (${reason})`);
+    });
+    this.#onStop('templates', () => this.#templates.stop());
+    this.#templates.start();
+  }
+
+  #takeTemplate({ template }: TemplateEvent): void {
+    // Compared here and not taken from the event: the tip may have moved more than once since the last job.
+    const clean = template.previousBlockHash !== this.#tipHash;
+    this.#tipHash = template.previousBlockHash;
+    this.#sendJob(template, clean, 'all');
+    this.picture.template(template);
+    this.fleet?.pace(template.height, this.picture.networkDifficulty);
+  }
+
+  #sendJob(template: TemplateEvent['template'], clean: boolean, audience: 'all' | 'retarget'): void {
+    try {
+      this.#toConnections({ type: 'job', job: this.#jobs.make(template), clean, audience });
+    } catch (error) {
+      this.#log.error(`no job can be made of the template at height ${template.height}: ${(error as Error).message}`);
+    }
+  }
+
+  /** A block goes to the nodes before anything else happens with it. */
+  async #submitCandidate(candidate: CandidateMessage): Promise<void> {
+    const made = this.#jobs.assemble(candidate);
+    const hash = displayHash(candidate.hash);
+    if (made === null) {
+      this.#log.error(`block ${hash} was found on a job that is forgotten and cannot be submitted`);
+      return;
+    }
+    const { height } = made.job;
+    const outcome = await this.#submitter.submitBlock({ height, hash, hex: made.block.blockHex });
+    this.#settleSubmission(hash, outcome);
+    this.#options.onEvent({
+      type: 'block_found',
+      height,
+      hash,
+      account: candidate.account,
+      worker: candidate.worker,
+      status: outcome.status,
+      reason: outcome.reason,
+    });
+  }
+
+  #settleSubmission(hash: string, outcome: SubmitOutcome): void {
+    if (outcome.status === 'rejected') this.#lifecycle.refuse(hash, outcome.reason);
+    const result: BlockSubmitResult = outcome.isPending ? 'error' : outcome.status;
+    this.#toApi({ type: 'block_submitted', result, durationS: outcome.durationMs / 1000 });
+    this.#step();
+  }
+
+  /** Blocks that an earlier run found but could not bring to a node. */
+  #resubmit(block: { height: number; hash: string; hex: string }): void {
+    this.#log.warn(`submitting block ${block.hash} (height ${block.height}) of an earlier run again`);
+    const submitted = this.#submitter.submitBlock(block);
+    this.#track(submitted.then((outcome) => this.#settleSubmission(block.hash, outcome)));
+  }
+
+  #track(work: Promise<void>): void {
+    const guarded = work
+      .catch((error: Error) => this.#log.error({ err: error }, `block: ${error.message}`))
+      .finally(() => this.#submissions.delete(guarded));
+    this.#submissions.add(guarded);
+  }
+
+  async #startMiners(folder: DataFolder, rpc: NodeRpc): Promise<void> {
+    const config = this.#config;
+    if (config.simMiners === 0) return;
+    const accounts: string[] = [];
+    const wallet = await this.#openWallet(rpc, MINERS_WALLET);
+    for (let i = 1; wallet !== null && i <= Math.min(SIM_ACCOUNTS, config.simMiners); i++) {
+      const name = `sim-miner-${i}-address.${config.network}`;
+      const known = folder.read(name);
+      const address =
+        known !== null && (await wallet.getAddressInfo(known)).isMine
+          ? known
+          : await wallet.getNewAddress('bech32', `simulated miner ${i}`);
+      if (address !== known) folder.write(name, address);
+      accounts.push(address);
+    }
+    // Without a wallet for them the simulated miners work for the pool itself.
+    if (accounts.length === 0 && config.poolAddress !== null) accounts.push(config.poolAddress);
+    this.fleet = new SimFleet({
+      host: config.stratumHost === '0.0.0.0' || config.stratumHost === '::' ? '127.0.0.1' : config.stratumHost,
+      port: this.stratumPort,
+      accounts,
+      miners: config.simMiners,
+      hashrateHs: config.simHashrateHs,
+      log: (level, message) => this.#log[level]({ part: 'miners' }, message),
+    });
+    this.#onStop('simulated miners', async () => this.fleet?.stop());
+    this.picture.fleet = this.fleet;
+    this.parts.push({
+      name: 'Simulated miners',
+      where: `${config.simMiners}, a process of their own (pid ${this.fleet.pid})`,
+      setting: '--sim-miners 0',
+    });
+  }
+
+  async #startApi(): Promise<void> {
+    const config = this.#config;
+    const worker = new Worker(new URL('./api/api-thread.js', import.meta.url), {
+      name: 'api',
+      workerData: { host: config.apiHost, port: config.apiPort },
+    });
+    this.#api = worker;
+    const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
+    this.#onStop('API', async () => {
+      this.#toApi({ type: 'stop' });
+      await within(exited, THREAD_STOP_MS);
+      await worker.terminate();
+    });
+    const listening = await new Promise<{ port: number; library: string }>((resolve, reject) => {
+      worker.on('error', reject);
+      worker.on('message', (message: FromApiThread) => {
+        if (message.type === 'listening') resolve(message);
+        else if (message.type === 'failed') reject(new Error(message.reason));
+        else if (message.type === 'log') this.#log[message.level]({ part: 'api', ...message.fields }, message.message);
+      });
+    });
+    worker.on('error', (error) => this.#log.error({ err: error }, 'the API thread failed; mining goes on without it'));
+    this.apiPort = listening.port;
+    if (config.apiPort !== 0 && listening.port !== config.apiPort) {
+      this.#log.warn(`port ${config.apiPort} is busy: the API listens on ${listening.port}`);
+    }
+    this.parts.push({ name: 'API and page', where: `${config.apiHost}:${listening.port}`, setting: 'API_PORT' });
+  }
+
+  /** Moves blocks and payouts on; one at a time, and an outage is reported once. */
+  #step(): void {
+    if (this.#stepBusy) return;
+    this.#stepBusy = true;
+    this.#stepping = (async () => {
+      try {
+        await this.#lifecycle.step();
+        await this.#payouts?.step();
+        if (this.#stepTrouble !== null) this.#log.info('blocks and payouts move on again');
+        this.#stepTrouble = null;
+      } catch (error) {
+        const trouble = (error as Error).message;
+        if (this.#stepTrouble === null) this.#log.error(`blocks and payouts wait: ${trouble}`);
+        this.#stepTrouble = trouble;
+      } finally {
+        this.#stepBusy = false;
+      }
+      this.picture?.payouts(this.#payouts !== null, this.#stepTrouble);
+    })();
+  }
+  async #sendPicture(): Promise<void> {
+    try {
+      this.#toApi({ type: 'snapshot', snapshot: await this.picture.take() });
+    } catch (error) {
+      this.#log.error({ err: error }, 'statistics could not be gathered');
+    }
+  }
+
+  #toConnections(message: ToConnectionThread): void {
+    this.#connections.postMessage(message);
+  }
+
+  #toApi(message: ToApiThread): void {
+    this.#api?.postMessage(message);
+  }
+
+  #onStop(what: string, stop: () => Promise<unknown>): void {
+    this.#stops.push({ what, stop });
+  }
+
+  /** Adds a stop that runs right after that of `after`. */
+  #insertStop(after: string, what: string, stop: () => Promise<unknown>): void {
+    const index = this.#stops.findIndex((each) => each.what === after);
+    this.#stops.splice(index, 0, { what, stop });
+  }
+
+  async #stopAll(): Promise<void> {
+    for (const { what, stop } of this.#stops.reverse()) {
+      try {
+        await stop();
+      } catch (error) {
+        this.#log.warn(`${what} did not stop cleanly: ${(error as Error).message}`);
+      }
+    }
+  }
+}
+
+/** Waits for `promise`, but no longer than `ms`. */
+async function within(promise: Promise<unknown>, ms: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  await Promise.race([
+    promise,
+    new Promise((resolve) => {
+      timer = setTimeout(resolve, ms);
+    }),
+  ]);
+  clearTimeout(timer);
+}

@@ -1,0 +1,92 @@
+// Brings the ClickHouse schema up to date: migrations/NNN_name.sql in order, one statement a file, each
+// remembered in schema_migrations. ClickHouse has no transactional DDL, so every statement is written to be
+// repeatable (IF NOT EXISTS) and two starting nodes do no harm to each other.
+import { join } from 'node:path';
+import { VERDICTS } from '../../engine/work/verdict.js';
+import { type AppliedMigration, checkHistory, readMigrations } from '../migration-files.js';
+import { projectRoot } from '../project-root.js';
+import { type ClickHouse, type ClickHouseOptions, openClickHouse, SHARE_DATABASE } from './client.js';
+
+export interface ClickHouseSchema {
+  /** Engine that stands for {{MergeTree}} in the files: MergeTree, or the Replicated one with its path. */
+  mergeTree: string;
+  /** What stands for {{ON_CLUSTER}}: empty, or `ON CLUSTER name`. */
+  onCluster: string;
+}
+
+const ONE_SERVER: ClickHouseSchema = { mergeTree: 'MergeTree', onCluster: '' };
+
+const verdictList = () => VERDICTS.map(({ name, code }) => `'${name}' = ${code}`).join(', ');
+
+/**
+ * Creates the database when it is absent, applies what is missing and returns the versions it applied.
+ * Throws when a statement fails, an applied file was changed, or the server was used by a newer Millrace.
+ */
+export async function migrateClickHouse(
+  options: ClickHouseOptions,
+  schema: ClickHouseSchema = ONE_SERVER,
+  folder = join(projectRoot(), 'storage', 'clickhouse', 'migrations'),
+): Promise<number[]> {
+  const database = options.database ?? SHARE_DATABASE;
+  const outside = openClickHouse({ ...options, database: 'default' });
+  try {
+    await outside.command(`CREATE DATABASE IF NOT EXISTS ${database} ${schema.onCluster}`);
+  } finally {
+    await outside.close();
+  }
+  const clickhouse = openClickHouse({ ...options, database });
+  try {
+    return await apply(clickhouse, schema, folder);
+  } finally {
+    await clickhouse.close();
+  }
+}
+
+async function apply(clickhouse: ClickHouse, schema: ClickHouseSchema, folder: string): Promise<number[]> {
+  const files = readMigrations(folder);
+  const fill = (sql: string) =>
+    sql
+      .replaceAll('{{MergeTree}}', schema.mergeTree)
+      .replaceAll('{{ON_CLUSTER}}', schema.onCluster)
+      .replaceAll('{{VERDICTS}}', verdictList());
+  await clickhouse.command(
+    fill(`CREATE TABLE IF NOT EXISTS schema_migrations {{ON_CLUSTER}}
+      (version UInt32, name String, checksum String, applied_at DateTime('UTC') DEFAULT now())
+      ENGINE = {{MergeTree}} ORDER BY version`),
+  );
+  // Two nodes that started together may both have written a row: one of each is enough.
+  const applied = await clickhouse.rows<AppliedMigration>(
+    'SELECT version, any(name) AS name, any(checksum) AS checksum FROM schema_migrations GROUP BY version ORDER BY version',
+  );
+  checkHistory('ClickHouse', files, applied);
+  const ran: number[] = [];
+  for (const file of files.slice(applied.length)) {
+    try {
+      await clickhouse.command(fill(file.sql));
+    } catch (error) {
+      throw new Error(
+        `ClickHouse migration ${file.version} (${file.name}) failed: ${(error as Error).message}. ` +
+          'Remove the cause and start again; what ran before it stays',
+        { cause: error },
+      );
+    }
+    // Names and checksums are ours and hold no quotes.
+    await clickhouse.command(
+      `INSERT INTO schema_migrations (version, name, checksum) SETTINGS async_insert = 0 VALUES (${file.version}, '${file.name}', '${file.checksum}')`,
+    );
+    ran.push(file.version);
+  }
+  await extendVerdicts(clickhouse, schema);
+  return ran;
+}
+
+/** The verdict list only ever grows (engine/work/verdict.ts); an older table learns the new names here. */
+async function extendVerdicts(clickhouse: ClickHouse, schema: ClickHouseSchema): Promise<void> {
+  const wanted = `Enum8(${verdictList()})`;
+  const [column] = await clickhouse.rows<{ type: string }>(
+    `SELECT type FROM system.columns WHERE database = {database:String} AND table = 'submits' AND name = 'verdict'`,
+    { database: clickhouse.database },
+  );
+  if (column === undefined || column.type === wanted) return;
+  await clickhouse.command(`ALTER TABLE submits ${schema.onCluster} MODIFY COLUMN verdict ${wanted}`);
+}

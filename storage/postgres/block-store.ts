@@ -1,0 +1,353 @@
+// Blocks and their money: a candidate is credited when the node has it in its chain, matures, or is
+// reversed by a reorg, always by new ledger transactions. Candidates come from the journal (work-store.ts),
+// so a block whose share was answered is known even if this process died the moment after.
+import {
+  creditLines,
+  MATURITY_CONFIRMATIONS,
+  matureLines,
+  orphanLines,
+  orphanMaturedLines,
+} from '../../engine/accounting/ledger-entries.js';
+import {
+  fillWindow,
+  type WindowShares,
+  type WorkBucket,
+  windowWork,
+} from '../../engine/accounting/pplns-window.js';
+import { type Scheme, splitBlock } from '../../engine/accounting/split-block.js';
+import type { Database, Fragment, Transaction } from './connection.js';
+import { postLedger, readLedgerLines } from './ledger-store.js';
+import { LEDGER_CONSUMER } from './work-store.js';
+
+export type BlockStatus = 'candidate' | 'immature' | 'confirmed' | 'orphaned' | 'rejected';
+
+export interface BlockRow {
+  /** Display order hex. */
+  hash: string;
+  height: number;
+  status: BlockStatus;
+  nodeId: number;
+  seq: number;
+  round: number;
+  account: string;
+  worker: string;
+  foundAt: Date;
+  networkTarget: bigint;
+  networkDifficulty: number;
+  /** Null until credited. */
+  coinbaseSats: bigint | null;
+  subsidySats: bigint | null;
+  feesSats: bigint | null;
+  /** Accepted work of the round that the block closed, in hashes. Null until credited. */
+  roundWork: bigint | null;
+  /** roundWork / expected work of a block: 1 is average luck. Null until credited. */
+  effort: number | null;
+  confirmations: number;
+  reason: string;
+}
+
+export interface CreditTerms {
+  subsidySats: bigint;
+  /** Transaction fees of the block. Subsidy and fees together are what its coinbase pays. */
+  feesSats: bigint;
+  /** Pool fee, parts per million. */
+  feePpm: number;
+  /** PPLNS window as a multiple of the network difficulty, in thousandths: 2000 is N = 2. */
+  windowPermille: number;
+  /** Scheme of accounts that chose none. */
+  defaultScheme: Scheme;
+}
+
+/**
+ * `not_yet`: the shipper has not booked all work up to this block, ask again soon. `already`: it is
+ * credited now. `unknown`: no such block.
+ */
+export type CreditResult = 'credited' | 'already' | 'not_yet' | 'unknown';
+
+interface BlockState {
+  status: BlockStatus;
+  height: number;
+  credits: number;
+  nodeId: number;
+  seq: bigint;
+  round: bigint;
+  finderId: number;
+  finderScheme: Scheme | null;
+  networkTarget: bigint;
+}
+
+const creditKey = (hash: string, credit: number) => `credit:${hash}:${credit}`;
+const matureKey = (hash: string, credit: number) => `mature:${hash}:${credit}`;
+const orphanKey = (hash: string, credit: number) => `orphan:${hash}:${credit}`;
+
+/** More unsettled blocks than this wait for the next call: 101 are normal, a chain of easy blocks has more. */
+const OPEN_BLOCKS_MAX = 10_000;
+
+export class BlockStore {
+  readonly #database: Database;
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  /**
+   * The node has the block in its best chain: its coinbase enters the books. A block that a reorg took and
+   * gave back is credited with the very lines of its first credit.
+   */
+  async creditBlock(hash: string, terms: CreditTerms): Promise<CreditResult> {
+    return await this.#database.begin(async (tx) => {
+      const block = await lockBlock(tx, hash);
+      if (block === null) return 'unknown';
+      if (block.status === 'immature' || block.status === 'confirmed') return 'already';
+      const credit = block.credits + 1;
+      if (block.credits > 0) {
+        await postLedger(tx, {
+          kind: 'block_credit',
+          key: creditKey(hash, credit),
+          blockHash: hash,
+          rule: 'the block is back in the best chain: the lines of its first credit again',
+          inputs: { credit, first: creditKey(hash, 1) },
+          lines: await readLedgerLines(tx, creditKey(hash, 1)),
+        });
+        await tx`
+          update blocks set status = 'immature', credits = ${credit}, confirmations = 1, reason = ''
+          where hash = ${hash}`;
+        return 'credited';
+      }
+
+      const [booked] = await tx<{ nextSeq: bigint }[]>`
+        select next_seq as "nextSeq" from shipper_cursor
+        where node_id = ${block.nodeId} and consumer = ${LEDGER_CONSUMER}`;
+      if (booked === undefined || booked.nextSeq <= block.seq) return 'not_yet';
+
+      const coinbaseSats = terms.subsidySats + terms.feesSats;
+      const scheme = block.finderScheme ?? terms.defaultScheme;
+      const wanted = windowWork(block.networkTarget, terms.windowPermille);
+      const window: WindowShares =
+        scheme === 'pplns'
+          ? fillWindow(await readWindow(tx, block, wanted), wanted)
+          : { weights: new Map(), totalWeight: 0n, work: 0n };
+      const split = splitBlock({
+        scheme,
+        coinbaseSats,
+        feePpm: terms.feePpm,
+        finderId: block.finderId,
+        window,
+      });
+      await postLedger(tx, {
+        kind: 'block_credit',
+        key: creditKey(hash, credit),
+        blockHash: hash,
+        rule:
+          scheme === 'pplns'
+            ? 'PPLNS: floor(net x work in window / window), fee off the whole coinbase, rest to remainder'
+            : 'SOLO: coinbase less fee to the finder',
+        inputs: {
+          scheme,
+          coinbaseSats,
+          subsidySats: terms.subsidySats,
+          feesSats: terms.feesSats,
+          feePpm: terms.feePpm,
+          finder: block.finderId,
+          networkTarget: block.networkTarget,
+          windowPermille: terms.windowPermille,
+          windowWork: wanted,
+          workInWindow: window.work,
+          totalWeight: window.totalWeight,
+          weights: Object.fromEntries(window.weights),
+          node: block.nodeId,
+          round: block.round,
+          seq: block.seq,
+        },
+        lines: creditLines(split),
+      });
+      await tx`
+        update blocks set status = 'immature', credits = ${credit}, confirmations = 1, reason = '',
+          subsidy_sats = ${terms.subsidySats}, fees_sats = ${terms.feesSats}, coinbase_sats = ${coinbaseSats},
+          round_work = (
+            select coalesce(sum(work), 0) from work_slices
+            where node_id = ${block.nodeId} and round = ${block.round})
+        where hash = ${hash}`;
+      return 'credited';
+    });
+  }
+
+  /**
+   * Moves a credit to the spendable side. Throws below MATURITY_CONFIRMATIONS. 'already' when it is
+   * confirmed, 'not_credited' when there is nothing to mature.
+   */
+  async matureBlock(hash: string, confirmations: number): Promise<'matured' | 'already' | 'not_credited'> {
+    if (confirmations < MATURITY_CONFIRMATIONS) {
+      throw new RangeError(
+        `block ${hash} has ${confirmations} confirmations, ${MATURITY_CONFIRMATIONS} are needed`,
+      );
+    }
+    return await this.#database.begin(async (tx) => {
+      const block = await lockBlock(tx, hash);
+      if (block?.status === 'confirmed') return 'already';
+      if (block?.status !== 'immature') return 'not_credited';
+      await postLedger(tx, {
+        kind: 'block_mature',
+        key: matureKey(hash, block.credits),
+        blockHash: hash,
+        rule: `coinbase spendable at ${MATURITY_CONFIRMATIONS} confirmations`,
+        inputs: { confirmations, credit: creditKey(hash, block.credits) },
+        lines: matureLines(await readLedgerLines(tx, creditKey(hash, block.credits))),
+      });
+      await tx`update blocks set status = 'confirmed', confirmations = ${confirmations} where hash = ${hash}`;
+      return 'matured';
+    });
+  }
+
+  /**
+   * The block is not in the best chain: whatever it posted is reversed by new lines. 'not_credited' when
+   * it had posted nothing; it is marked orphaned then too. The row stays for ever.
+   */
+  async orphanBlock(
+    hash: string,
+    reason: string,
+  ): Promise<'reversed' | 'already' | 'not_credited' | 'unknown'> {
+    return await this.#database.begin(async (tx) => {
+      const block = await lockBlock(tx, hash);
+      if (block === null) return 'unknown';
+      if (block.status === 'orphaned') return 'already';
+      await tx`
+        update blocks set status = 'orphaned', confirmations = 0, reason = ${reason} where hash = ${hash}`;
+      if (block.status !== 'immature' && block.status !== 'confirmed') return 'not_credited';
+      const credited = await readLedgerLines(tx, creditKey(hash, block.credits));
+      let lines = orphanLines(credited);
+      if (block.status === 'confirmed') {
+        const have = await lockConfirmed(tx);
+        lines = orphanMaturedLines(credited, (accountId) => have.get(accountId) ?? 0n);
+      }
+      await postLedger(tx, {
+        kind: 'block_orphan',
+        key: orphanKey(hash, block.credits),
+        blockHash: hash,
+        rule: 'the block left the best chain: its credit is reversed',
+        inputs: { reason, was: block.status, credit: creditKey(hash, block.credits) },
+        lines,
+      });
+      return 'reversed';
+    });
+  }
+
+  /** The node refused the candidate for good. Only a block that was never credited can be refused. */
+  async rejectBlock(hash: string, reason: string): Promise<void> {
+    await this.#database`
+      update blocks set status = 'rejected', reason = ${reason}
+      where hash = ${hash} and status = 'candidate'`;
+  }
+
+  /** For display; maturity is booked by `matureBlock`. */
+  async setConfirmations(hash: string, confirmations: number): Promise<void> {
+    await this.#database`
+      update blocks set confirmations = ${confirmations} where hash = ${hash} and confirmations <> ${confirmations}`;
+  }
+
+  /**
+   * Blocks that are not settled, oldest first: candidates, immature ones, and of those the chain does not
+   * have the ones from height `reviveFromHeight` on, which a reorg could still bring back.
+   */
+  async openBlocks(reviveFromHeight: number): Promise<BlockRow[]> {
+    const open = this.#database`
+      b.status in ('candidate', 'immature')
+      or (b.status in ('orphaned', 'rejected') and b.height >= ${reviveFromHeight})`;
+    return await this.#read(open, 'oldest', OPEN_BLOCKS_MAX);
+  }
+
+  /** Latest blocks of any status, newest first. */
+  async latestBlocks(limit: number): Promise<BlockRow[]> {
+    return await this.#read(this.#database`true`, 'newest', limit);
+  }
+
+  /** Number of blocks by status. */
+  async countByStatus(): Promise<Partial<Record<BlockStatus, number>>> {
+    const rows = await this.#database<{ status: BlockStatus; count: number }[]>`
+      select status, count(*)::integer as count from blocks group by status`;
+    return Object.fromEntries(rows.map(({ status, count }) => [status, count]));
+  }
+
+  async #read(where: Fragment, order: 'oldest' | 'newest', limit: number): Promise<BlockRow[]> {
+    const direction = order === 'oldest' ? this.#database`asc` : this.#database`desc`;
+    const rows = await this.#database<
+      (Omit<BlockRow, 'effort' | 'seq' | 'round'> & { seq: bigint; round: bigint })[]
+    >`
+      select b.hash, b.height, b.status, b.node_id as "nodeId", b.seq, b.round, a.name as account,
+             w.name as worker, b.found_at as "foundAt", b.network_target as "networkTarget",
+             b.network_difficulty as "networkDifficulty", b.coinbase_sats as "coinbaseSats",
+             b.subsidy_sats as "subsidySats", b.fees_sats as "feesSats", b.round_work as "roundWork",
+             b.confirmations, b.reason
+      from blocks b
+      join accounts a on a.id = b.finder_account_id
+      join workers w on w.id = b.finder_worker_id
+      where (${where}) order by b.found_at ${direction}, b.seq ${direction} limit ${limit}`;
+    return rows.map((row) => ({
+      ...row,
+      seq: Number(row.seq),
+      round: Number(row.round),
+      effort:
+        row.roundWork === null ? null : Number(row.roundWork) / Number(windowWork(row.networkTarget, 1000)),
+    }));
+  }
+}
+
+async function lockBlock(tx: Transaction, hash: string): Promise<BlockState | null> {
+  const [row] = await tx<BlockState[]>`
+    select b.status, b.height, b.credits, b.node_id as "nodeId", b.seq, b.round,
+           b.finder_account_id as "finderId", a.scheme as "finderScheme", b.network_target as "networkTarget"
+    from blocks b join accounts a on a.id = b.finder_account_id
+    where b.hash = ${hash} for update of b`;
+  return row ?? null;
+}
+
+/** Confirmed balance by account, locked until the end of the transaction. */
+async function lockConfirmed(tx: Transaction): Promise<Map<number, bigint>> {
+  const rows = await tx<{ accountId: number; balance: bigint }[]>`
+    select a.account_id as "accountId", b.balance_sats as balance
+    from ledger_accounts a join ledger_balances b on b.ledger_account_id = a.id
+    where a.kind = 'miner_confirmed' order by a.id for update of b`;
+  return new Map(rows.map(({ accountId, balance }) => [accountId, balance]));
+}
+
+const FIRST_STEP_MINUTES = 60;
+const MAX_STEP_MINUTES = 7 * 24 * 60;
+
+/**
+ * PPLNS work of the finder's node up to the block, by (minute, round), newest first, until `wanted` hashes
+ * are read. Reads backwards in growing steps: a window of a busy pool costs minutes of rows, not history.
+ */
+async function readWindow(tx: Transaction, block: BlockState, wanted: bigint): Promise<WorkBucket[]> {
+  const [range] = await tx<{ newest: Date | null; oldest: Date | null }[]>`
+    select max(bucket_start) as newest, min(bucket_start) as oldest from work_slices
+    where node_id = ${block.nodeId} and scheme = 'pplns' and round <= ${block.round}`;
+  if (!range?.newest || !range.oldest) return [];
+  const buckets: WorkBucket[] = [];
+  let read = 0n;
+  let until = range.newest.getTime() + 60_000;
+  for (let minutes = FIRST_STEP_MINUTES; read < wanted && until > range.oldest.getTime(); ) {
+    const from = until - minutes * 60_000;
+    const rows = await tx<{ bucket: Date; round: bigint; accountId: number; work: bigint }[]>`
+      select bucket_start as bucket, round, account_id as "accountId", sum(work) as work
+      from work_slices
+      where node_id = ${block.nodeId} and scheme = 'pplns' and round <= ${block.round}
+        and bucket_start >= ${new Date(from)} and bucket_start < ${new Date(until)}
+      group by bucket_start, round, account_id
+      order by bucket_start desc, round desc, account_id`;
+    let current: { accountId: number; work: bigint }[] = [];
+    let currentKey = '';
+    for (const { bucket, round, accountId, work } of rows) {
+      const key = `${bucket.getTime()} ${round}`;
+      if (key !== currentKey) {
+        current = [];
+        currentKey = key;
+        buckets.push(current);
+      }
+      current.push({ accountId, work });
+      read += work;
+    }
+    until = from;
+    minutes = Math.min(minutes * 2, MAX_STEP_MINUTES);
+  }
+  return buckets;
+}

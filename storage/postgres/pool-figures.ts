@@ -1,0 +1,101 @@
+// Reads for people: what /api/stats, the page and the live line show of the pool. Never used for money.
+import type { Database } from './connection.js';
+
+/** Accepted work of one minute. */
+export interface MinuteOfWork {
+  minute: Date;
+  shares: number;
+  /** Hashes; a float is enough for a hashrate. */
+  work: number;
+}
+
+export interface AccountFigures {
+  account: string;
+  /** Accepted since the first start. */
+  shares: number;
+  /** To the minute; null before the first share. */
+  lastShareAt: Date | null;
+  /** Accepted within the window asked for. */
+  windowShares: number;
+  windowWork: number;
+}
+
+export interface RoundFigures {
+  /** Accepted work since the last block candidate, in hashes. */
+  work: bigint;
+  /** Minute of its first share; null while it has none. */
+  startedAt: Date | null;
+}
+
+export interface PayoutFigures {
+  byStatus: Record<string, number>;
+  paidSats: bigint;
+  networkFeesSats: bigint;
+  lastAt: Date | null;
+  lastTxid: string | null;
+}
+
+export class PoolFigures {
+  readonly #database: Database;
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  /** Accepted work by minute since `since`, oldest first. */
+  async minutes(since: Date): Promise<MinuteOfWork[]> {
+    return await this.#database<MinuteOfWork[]>`
+      select bucket_start as minute, sum(shares)::integer as shares, sum(work)::double precision as work
+      from work_slices where bucket_start >= ${since} group by bucket_start order by bucket_start`;
+  }
+
+  /** Accounts by work since `since`, largest first; `limit` at most. */
+  async accounts(since: Date, limit: number): Promise<AccountFigures[]> {
+    return await this.#database<AccountFigures[]>`
+      select a.name as account, t.shares::double precision as shares, t.last as "lastShareAt",
+             coalesce(w.shares, 0)::double precision as "windowShares",
+             coalesce(w.work, 0)::double precision as "windowWork"
+      from (select account_id, sum(shares) as shares, max(bucket_start) as last
+            from work_slices group by account_id) t
+      join accounts a on a.id = t.account_id
+      left join (select account_id, sum(shares) as shares, sum(work) as work
+                 from work_slices where bucket_start >= ${since} group by account_id) w
+        on w.account_id = t.account_id
+      order by coalesce(w.work, 0) desc, a.name limit ${limit}`;
+  }
+
+  /** The round that node `nodeId` is in. */
+  async round(nodeId: number, round: number): Promise<RoundFigures> {
+    const [row] = await this.#database<{ work: bigint; startedAt: Date | null }[]>`
+      select coalesce(sum(work), 0) as work, min(bucket_start) as "startedAt"
+      from work_slices where node_id = ${nodeId} and round = ${round}`;
+    return { work: BigInt(row?.work ?? 0n), startedAt: row?.startedAt ?? null };
+  }
+
+  /** Accepted shares booked, over all nodes. */
+  async acceptedShares(): Promise<number> {
+    const [row] = await this.#database<{ shares: number }[]>`
+      select coalesce(sum(shares), 0)::double precision as shares from share_totals where verdict = 1`;
+    return row?.shares ?? 0;
+  }
+
+  async payouts(): Promise<PayoutFigures> {
+    const rows = await this.#database<{ status: string; count: number; fees: bigint }[]>`
+      select status, count(*)::integer as count,
+             coalesce(sum(network_fee_sats) filter (where status = 'confirmed'), 0)::bigint as fees
+      from payouts group by status`;
+    const [last] = await this.#database<{ at: Date; txid: string }[]>`
+      select confirmed_at as at, txid from payouts where status = 'confirmed'
+      order by confirmed_at desc limit 1`;
+    const [paid] = await this.#database<{ sats: bigint }[]>`
+      select coalesce(sum(o.sent_sats), 0)::bigint as sats
+      from payout_outputs o join payouts p on p.id = o.payout_id where p.status = 'confirmed'`;
+    return {
+      byStatus: Object.fromEntries(rows.map(({ status, count }) => [status, count])),
+      paidSats: paid?.sats ?? 0n,
+      networkFeesSats: rows.reduce((sum, { fees }) => sum + fees, 0n),
+      lastAt: last?.at ?? null,
+      lastTxid: last?.txid ?? null,
+    };
+  }
+}

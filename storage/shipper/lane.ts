@@ -1,0 +1,167 @@
+// One consumer of the journal: reads batches in order and delivers each until its store has it, for ever.
+// An outage is logged once when it begins and once when it ends; the journal waits meanwhile.
+import type { JournalBatch, JournalPosition } from '../journal/batch.js';
+import { JournalCorruptError, JournalReader } from '../journal/reader.js';
+import { listSegments } from '../journal/segments.js';
+import type { ConsumerStatus } from './messages.js';
+import { JournalMismatchError, type Sink, type SinkStart } from './sink.js';
+
+const POLL_MS = 250;
+const RETRY_FIRST_MS = 100;
+const RETRY_MAX_MS = 5_000;
+
+export interface LaneOptions {
+  journalFolder: string;
+  sink: Sink;
+  log: (level: 'info' | 'warn' | 'error', message: string) => void;
+  /** Monotonic milliseconds. */
+  nowMs: () => number;
+}
+
+export class Lane {
+  readonly #options: LaneOptions;
+  #shippedSeq = 0;
+  #headSeq = 0;
+  #position: JournalPosition | null = null;
+  #error: string | null = null;
+  #awaySinceMs = 0;
+  #stopAtMs = Number.POSITIVE_INFINITY;
+  #stopping = false;
+  #wake: () => void = () => {};
+
+  constructor(options: LaneOptions) {
+    this.#options = options;
+  }
+
+  get status(): ConsumerStatus {
+    return {
+      consumer: this.#options.sink.consumer,
+      shippedSeq: this.#shippedSeq,
+      lagShares: Math.max(0, this.#headSeq - this.#shippedSeq),
+      state: this.#error === null ? 'ok' : 'away',
+      error: this.#error,
+      position: this.#position,
+    };
+  }
+
+  /** The journal is sealed up to `seq`. */
+  sealed(seq: number): void {
+    this.#headSeq = Math.max(this.#headSeq, seq);
+    this.#wake();
+  }
+
+  /** Ends `run` when all that is sealed is delivered, or after `deadlineMs`. */
+  stop(deadlineMs: number): void {
+    this.#stopping = true;
+    this.#stopAtMs = this.#options.nowMs() + deadlineMs;
+    this.#wake();
+  }
+
+  /** Delivers until stopped. Resolves to true when everything sealed was delivered. */
+  async run(): Promise<boolean> {
+    let retryMs = RETRY_FIRST_MS;
+    for (;;) {
+      const shippedBefore = this.#shippedSeq;
+      try {
+        return await this.#deliverAll();
+      } catch (error) {
+        this.#away(error);
+      } finally {
+        await this.#options.sink.close();
+      }
+      if (this.#shippedSeq > shippedBefore) retryMs = RETRY_FIRST_MS;
+      if (this.#outOfTime(retryMs)) return false;
+      await this.#sleep(retryMs);
+      retryMs = Math.min(retryMs * 2, RETRY_MAX_MS);
+    }
+  }
+
+  /** One connection's life: returns when stopped (true: nothing is left), throws when the store fails. */
+  async #deliverAll(): Promise<boolean> {
+    const { sink, journalFolder } = this.#options;
+    const start = await sink.open();
+    this.#checkSegments(start);
+    this.#back();
+    const reader = new JournalReader(journalFolder, start.position);
+    this.#shippedSeq = Math.max(this.#shippedSeq, start.nextSeq - 1);
+    this.#position ??= start.position;
+    try {
+      for (;;) {
+        const batch = reader.next();
+        if (batch === null) {
+          if (this.#stopping) return true;
+          await this.#sleep(POLL_MS);
+          continue;
+        }
+        this.#headSeq = Math.max(this.#headSeq, batch.lastSeq);
+        if (batch.firstSeq < start.nextSeq) throw this.#mismatch(start, `shares from ${batch.firstSeq} on`);
+        await sink.deliver(batch);
+        this.#delivered(batch);
+        if (this.#outOfTime(0)) return false;
+      }
+    } finally {
+      reader.close();
+    }
+  }
+
+  /** A cursor behind the end of the journal would wait for ever, and nobody would notice. */
+  #checkSegments(start: SinkStart): void {
+    if (start.position === null) return;
+    const newest = listSegments(this.#options.journalFolder).at(-1);
+    if (newest !== undefined && newest < start.position.segment) {
+      throw this.#mismatch(start, `segments up to ${newest}`);
+    }
+  }
+
+  #mismatch({ position, nextSeq }: SinkStart, found: string): JournalMismatchError {
+    return new JournalMismatchError(
+      `${this.#options.sink.consumer} was fed up to share ${nextSeq - 1} (segment ${position?.segment}), ` +
+        `but ${this.#options.journalFolder} has ${found} there: it is not the journal it was fed from. ` +
+        'Put the old journal back, or give this one a NODE_ID of its own',
+    );
+  }
+
+  #delivered(batch: JournalBatch): void {
+    this.#shippedSeq = Math.max(this.#shippedSeq, batch.lastSeq);
+    this.#position = batch.next;
+    this.#back();
+  }
+
+  #away(error: unknown): void {
+    const { sink, log, nowMs } = this.#options;
+    const explained =
+      error instanceof JournalCorruptError || error instanceof JournalMismatchError
+        ? error.message
+        : sink.explain(error);
+    if (this.#error === null) {
+      this.#awaySinceMs = nowMs();
+      log('warn', `${sink.consumer}: ${explained}. Shares stay in the journal and are delivered later`);
+    } else if (this.#error !== explained) {
+      log('warn', `${sink.consumer}: ${explained}`);
+    }
+    this.#error = explained;
+  }
+
+  #back(): void {
+    if (this.#error === null) return;
+    const { sink, log, nowMs } = this.#options;
+    const seconds = Math.round((nowMs() - this.#awaySinceMs) / 1000);
+    this.#error = null;
+    log('info', `${sink.consumer}: back after ${seconds} s, delivering what waited`);
+  }
+
+  #outOfTime(marginMs: number): boolean {
+    return this.#options.nowMs() + marginMs >= this.#stopAtMs;
+  }
+
+  async #sleep(ms: number): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    this.#wake = () => {};
+  }
+}

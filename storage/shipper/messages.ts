@@ -1,0 +1,48 @@
+// What the shipper thread and the thread that started it say to each other.
+import type { NetworkName } from '../../engine/bitcoin/networks.js';
+import type { ClickHouseOptions } from '../clickhouse/client.js';
+import type { JournalPosition } from '../journal/batch.js';
+import type { Scheme } from '../postgres/account-directory.js';
+
+/** workerData of shipper-thread.ts. */
+export interface ShipperSettings {
+  journalFolder: string;
+  nodeId: number;
+  /** Decides which account names are payout addresses. */
+  network: NetworkName;
+  /** Scheme of accounts that chose none. */
+  defaultScheme: Scheme;
+  clickhouse: ClickHouseOptions;
+  postgresUrl: string;
+  /** Postgres connections of this thread. */
+  poolSize: number;
+  /** Seconds until a store that does not answer counts as away. */
+  timeoutS: number;
+}
+
+export type Consumer = 'clickhouse' | 'ledger';
+
+export type ToShipper =
+  /** The journal was sealed up to `seq`: look now instead of at the next poll. */
+  | { type: 'sealed'; seq: number }
+  /** Deliver what is sealed, for at most `deadlineMs`, then end. */
+  | { type: 'stop'; deadlineMs: number };
+
+export interface ConsumerStatus {
+  consumer: Consumer;
+  /** Last sequence number that the store has for certain; 0 before the first. */
+  shippedSeq: number;
+  /** Sealed shares that the store does not have yet, as far as known. */
+  lagShares: number;
+  state: 'ok' | 'away';
+  /** Why it is away, one sentence for the operator; null when it is not. */
+  error: string | null;
+  /** Segments below this one are no longer needed by this consumer. Null before the first batch. */
+  position: JournalPosition | null;
+}
+
+export type FromShipper =
+  | ({ type: 'status' } & ConsumerStatus)
+  | { type: 'log'; level: 'info' | 'warn' | 'error'; message: string }
+  /** The thread ends now; `drained` when both stores have all that was sealed. */
+  | { type: 'stopped'; drained: boolean };

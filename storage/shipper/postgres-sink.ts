@@ -1,0 +1,68 @@
+// Delivers journal batches to the ledger's Postgres. Cursor and work are one transaction there
+// (postgres/work-store.ts); this adds the schema, a time limit for a frozen server, and a fresh pool after
+// every failure.
+import type { JournalBatch } from '../journal/batch.js';
+import type { AccountPolicy } from '../postgres/account-directory.js';
+import {
+  type Database,
+  explainPostgresError,
+  openPostgres,
+  type PostgresOptions,
+} from '../postgres/connection.js';
+import { migratePostgres } from '../postgres/migrate.js';
+import { JournalGapError, WorkStore } from '../postgres/work-store.js';
+import type { Sink, SinkStart } from './sink.js';
+
+export class PostgresSink implements Sink {
+  readonly consumer = 'ledger';
+  readonly #options: PostgresOptions;
+  readonly #nodeId: number;
+  readonly #policy: AccountPolicy;
+  #database: Database | null = null;
+  #work: WorkStore | null = null;
+
+  constructor(options: PostgresOptions, nodeId: number, policy: AccountPolicy) {
+    this.#options = options;
+    this.#nodeId = nodeId;
+    this.#policy = policy;
+  }
+
+  async open(): Promise<SinkStart> {
+    this.#database = openPostgres(this.#options);
+    this.#work = new WorkStore(this.#database, this.#policy);
+    await this.#withinTime(migratePostgres(this.#database));
+    const cursor = await this.#withinTime(this.#work.cursor(this.#nodeId));
+    return cursor ?? { position: null, nextSeq: 0 };
+  }
+
+  async deliver(batch: JournalBatch): Promise<void> {
+    if (this.#work === null) throw new Error('Postgres sink is not open');
+    await this.#withinTime(this.#work.applyBatch(batch));
+  }
+
+  async close(): Promise<void> {
+    const database = this.#database;
+    this.#database = null;
+    this.#work = null;
+    await database?.end({ timeout: 0 }).catch(() => {});
+  }
+
+  explain(error: unknown): string {
+    return error instanceof JournalGapError ? error.message : explainPostgresError(error);
+  }
+
+  /** The server's own statement timeout does not help when the server is frozen. */
+  async #withinTime<Result>(work: Promise<Result>): Promise<Result> {
+    let timer: NodeJS.Timeout | undefined;
+    const limit = new Promise<never>((_, reject) => {
+      const late = Object.assign(new Error('no answer in time'), { code: 'CONNECT_TIMEOUT' });
+      timer = setTimeout(() => reject(late), (this.#options.timeoutS + 1) * 1000);
+    });
+    try {
+      return await Promise.race([work, limit]);
+    } finally {
+      clearTimeout(timer);
+      work.catch(() => {});
+    }
+  }
+}

@@ -1,0 +1,28 @@
+// What a lane delivers to. A sink is opened anew after every failure, so it holds no state that a failure
+// could leave half done.
+import type { JournalBatch, JournalPosition } from '../journal/batch.js';
+import type { Consumer } from './messages.js';
+
+/** Journal and store do not belong together. Delivering on would lose or double shares. */
+export class JournalMismatchError extends Error {
+  override readonly name = 'JournalMismatchError';
+}
+
+export interface SinkStart {
+  /** Where to read on; null: at the oldest segment there is. */
+  position: JournalPosition | null;
+  /** Number of the share that must be found there; 0 when the store does not know. */
+  nextSeq: number;
+}
+
+export interface Sink {
+  readonly consumer: Consumer;
+  /** Connects, brings the schema up to date and finds out how far the store is. */
+  open(): Promise<SinkStart>;
+  /** When it returns, the batch is stored once and the cursor behind it is durable. */
+  deliver(batch: JournalBatch): Promise<void>;
+  /** Gives up connections at once, whatever they wait for. Must not throw. */
+  close(): Promise<void>;
+  /** One sentence for the operator: what happened, likely cause, what to do. */
+  explain(error: unknown): string;
+}

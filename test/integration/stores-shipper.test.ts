@@ -1,0 +1,433 @@
+// The line from the journal to both stores, with the real journal, the real thread and real servers: what
+// is in the journal arrives once, whatever is away or dies in between.
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type Server, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { type ClickHouse, openClickHouse } from '../../storage/clickhouse/client.js';
+import { migrateClickHouse } from '../../storage/clickhouse/migrate.js';
+import { nativeBlocks, SUBMIT_COLUMNS } from '../../storage/clickhouse/native.js';
+import { startClickHouse } from '../../storage/embedded/clickhouse.js';
+import { startPostgres } from '../../storage/embedded/postgres.js';
+import { SHARE, SHARE_RECORD_BYTES } from '../../storage/journal/record.js';
+import { JournalWriter } from '../../storage/journal/writer.js';
+import { type Database, openPostgres } from '../../storage/postgres/connection.js';
+import { CLICKHOUSE_CURSOR_FILE } from '../../storage/shipper/clickhouse-sink.js';
+import type { ShipperSettings } from '../../storage/shipper/messages.js';
+import { Shipper } from '../../storage/shipper/shipper.js';
+import {
+  TEST_JOB,
+  TEST_TARGET,
+  TEST_TIME_MS,
+  TEST_WORK,
+  type TestShare,
+  testBatch,
+} from '../fixtures/journal-batch.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'millrace-shipper-'));
+let postgres: Awaited<ReturnType<typeof startPostgres>>;
+let engine: Awaited<ReturnType<typeof startClickHouse>>;
+let admin: Database;
+let run = 0;
+
+beforeAll(async () => {
+  postgres = await startPostgres({ dataDir: join(folder, 'stores'), log: () => {} });
+  engine = await startClickHouse({
+    dataDir: join(folder, 'stores'),
+    log: () => {},
+    port: 20_000 + (process.pid % 10_000),
+  });
+  admin = openPostgres({ url: postgres.url, poolSize: 1, timeoutS: 10 });
+});
+
+afterAll(async () => {
+  await admin?.end({ timeout: 1 });
+  await engine?.stop();
+  await postgres?.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** A TCP relay in front of a store: `cut` takes the store away, `freeze` makes it silent. */
+class Relay {
+  readonly #target: URL;
+  #server: Server | null = null;
+  #port = 0;
+  #frozen = false;
+  readonly #sockets = new Set<Socket>();
+
+  constructor(target: string) {
+    this.#target = new URL(target);
+  }
+
+  async restore(): Promise<void> {
+    this.#frozen = false;
+    if (this.#server !== null) return;
+    this.#server = createServer((near) => {
+      const far = new (near.constructor as new () => Socket)();
+      far.connect(Number(this.#target.port), this.#target.hostname);
+      for (const [from, to] of [
+        [near, far],
+        [far, near],
+      ] as const) {
+        this.#sockets.add(from);
+        from.on('error', () => {});
+        from.on('data', (bytes) => {
+          if (!this.#frozen) to.write(bytes);
+        });
+        from.on('close', () => {
+          this.#sockets.delete(from);
+          to.destroy();
+        });
+      }
+    });
+    await new Promise<void>((resolve) => this.#server?.listen(this.#port, '127.0.0.1', resolve));
+    this.#port = (this.#server.address() as { port: number }).port;
+  }
+
+  async cut(): Promise<void> {
+    const server = this.#server;
+    this.#server = null;
+    for (const socket of this.#sockets) socket.destroy();
+    await new Promise<void>((resolve) => (server === null ? resolve() : server.close(() => resolve())));
+  }
+
+  freeze(): void {
+    this.#frozen = true;
+  }
+
+  get url(): string {
+    const url = new URL(this.#target);
+    url.port = String(this.#port);
+    return url.href;
+  }
+}
+
+describe('the shipper', () => {
+  let journalFolder: string;
+  let writer: JournalWriter;
+  let database: Database;
+  let clickhouse: ClickHouse;
+  let toPostgres: Relay;
+  let toClickHouse: Relay;
+  let settings: ShipperSettings;
+  let shipper: Shipper | null;
+  let logs: string[];
+  let identities: Map<string, number>;
+
+  beforeEach(async () => {
+    run++;
+    journalFolder = join(folder, `journal${run}`);
+    logs = [];
+    identities = new Map();
+    openWriter();
+    const name = `ship${process.pid}_${run}`;
+    await admin.unsafe(`create database ${name}`);
+    const url = new URL(postgres.url);
+    url.pathname = `/${name}`;
+    toPostgres = new Relay(url.href);
+    toClickHouse = new Relay(engine.url);
+    await toPostgres.restore();
+    await toClickHouse.restore();
+    database = openPostgres({ url: url.href, poolSize: 2, timeoutS: 10 });
+    clickhouse = openClickHouse({ url: engine.url, ...engine.writer, database: name });
+    settings = {
+      journalFolder,
+      nodeId: 0,
+      network: 'regtest',
+      defaultScheme: 'pplns',
+      clickhouse: { url: toClickHouse.url, ...engine.writer, database: name },
+      postgresUrl: toPostgres.url,
+      poolSize: 2,
+      timeoutS: 2,
+    };
+    shipper = null;
+  });
+
+  afterEach(async () => {
+    await shipper?.stop(0);
+    writer.close();
+    await database.end({ timeout: 1 });
+    await clickhouse.close();
+    await toPostgres.cut();
+    await toClickHouse.cut();
+  });
+
+  function openWriter() {
+    writer = new JournalWriter({ folder: journalFolder, nodeId: 0, nowMs: () => performance.now() });
+    writer.defineJob(1, TEST_JOB);
+    for (const [who, id] of identities) defineIdentity(who, id);
+  }
+
+  function defineIdentity(who: string, id: number) {
+    const [account = '', worker = ''] = who.split('.');
+    writer.defineIdentity(id, { account, worker, agent: 'test/1', remote: '198.51.100.9' });
+  }
+
+  /** Writes shares as one sealed batch, as the connection thread does. */
+  function submit(shares: readonly TestShare[]) {
+    const { records } = testBatch(writer.nextSeq, shares);
+    for (const [index, share] of shares.entries()) {
+      let id = identities.get(share.who);
+      if (id === undefined) {
+        id = identities.size + 1;
+        identities.set(share.who, id);
+        defineIdentity(share.who, id);
+      }
+      const at = writer.appendShare(
+        id,
+        1,
+        (share.verdict ?? 'accepted') === 'accepted',
+        share.block ?? false,
+      );
+      const from = index * SHARE_RECORD_BYTES;
+      writer.buffer[at + SHARE.verdict] = records[from + SHARE.verdict] as number;
+      records.copy(writer.buffer, at + SHARE.session, from + SHARE.session, from + SHARE.seq);
+      records.copy(writer.buffer, at + SHARE.receivedUs, from + SHARE.receivedUs, from + SHARE.identity);
+      records.copy(writer.buffer, at + SHARE.ntime, from + SHARE.ntime, from + SHARE.round);
+      records.copy(
+        writer.buffer,
+        at + SHARE.extranonce1Bytes,
+        from + SHARE.extranonce1Bytes,
+        from + SHARE_RECORD_BYTES,
+      );
+    }
+    writer.seal();
+    shipper?.sealed(writer.nextSeq - 1);
+  }
+
+  const start = () => {
+    shipper = new Shipper(settings, { log: (level, message) => logs.push(`${level} ${message}`) });
+  };
+
+  const stored = async () => {
+    const rows = await clickhouse
+      .rows<{ n: string; distinct: string; work: string }>(
+        'SELECT count() AS n, uniqExact(seq) AS distinct, toString(sumIf(work, verdict = 1)) AS work FROM submits',
+      )
+      .catch(() => []);
+    const totals = await database<{ shares: bigint; work: bigint }[]>`
+      select coalesce(sum(shares), 0)::bigint as shares, coalesce(sum(work), 0) as work from share_totals`.catch(
+      () => [],
+    );
+    return {
+      clickhouse: {
+        n: Number(rows[0]?.n ?? 0),
+        distinct: Number(rows[0]?.distinct ?? 0),
+        work: BigInt(rows[0]?.work ?? 0),
+      },
+      postgres: { n: Number(totals[0]?.shares ?? 0n), work: totals[0]?.work ?? 0n },
+    };
+  };
+
+  /** Waits until both stores hold all of the journal, then checks that they hold it once. */
+  async function expectAllStored() {
+    const shares = writer.nextSeq - 1;
+    const work = BigInt(writer.acceptedTotal) * TEST_WORK;
+    const whole = { clickhouse: { n: shares, distinct: shares, work }, postgres: { n: shares, work } };
+    for (let tries = 0; tries < 200; tries++) {
+      const now = await stored();
+      if (now.clickhouse.n >= shares && now.postgres.n >= shares) break;
+      await sleep(100);
+    }
+    // A doubled batch would come right behind the first.
+    await sleep(300);
+    expect(await stored()).toEqual(whole);
+  }
+
+  const some = (count: number): TestShare[] =>
+    Array.from({ length: count }, (_, i) => ({
+      who: i % 3 === 0 ? 'alice.a' : 'bob',
+      verdict: i % 10 === 9 ? ('stale' as const) : ('accepted' as const),
+    }));
+
+  it('delivers every verdict to ClickHouse and the accepted work to Postgres', async () => {
+    start();
+    submit([...some(20), { who: 'alice.a', block: true }]);
+    submit(some(5));
+    await expectAllStored();
+    expect(await clickhouse.rows('SELECT count() AS n FROM shares')).toEqual([
+      { n: String(writer.acceptedTotal) },
+    ]);
+    expect(
+      await clickhouse.rows("SELECT verdict, remote, hash != '' AS hashed FROM submits WHERE seq = 10"),
+    ).toEqual([{ verdict: 'stale', remote: '::ffff:198.51.100.9', hashed: 1 }]);
+    expect(await database`select height, round from blocks`).toEqual([{ height: 101, round: 0n }]);
+    expect(await shipper?.stop()).toBe(true);
+  });
+
+  it('waits for stores that are not up yet, and says so once each', async () => {
+    await toPostgres.cut();
+    await toClickHouse.cut();
+    submit(some(30));
+    start();
+    await sleep(1500);
+    expect(shipper?.status.get('ledger')).toMatchObject({ state: 'away', shippedSeq: 0 });
+    expect(shipper?.status.get('clickhouse')?.error).toMatch(/ClickHouse refuses connections/);
+    expect(logs.filter((line) => line.startsWith('warn'))).toHaveLength(2);
+    await toPostgres.restore();
+    await toClickHouse.restore();
+    await expectAllStored();
+    expect(logs.filter((line) => line.includes('back after'))).toHaveLength(2);
+  });
+
+  it('goes on where it was when a store is cut off and comes back in the middle of work', async () => {
+    start();
+    for (let round = 0; round < 12; round++) {
+      submit(some(50));
+      if (round % 4 === 1) await Promise.all([toPostgres.cut(), toClickHouse.cut()]);
+      if (round % 4 === 3) await Promise.all([toPostgres.restore(), toClickHouse.restore()]);
+      await sleep(60);
+    }
+    await expectAllStored();
+  });
+
+  it('gives up waiting for a frozen store, and stores nothing twice when it thaws', async () => {
+    start();
+    submit(some(10));
+    await expectAllStored();
+    toPostgres.freeze();
+    toClickHouse.freeze();
+    submit(some(10));
+    await sleep(4500);
+    expect(shipper?.status.get('ledger')?.state).toBe('away');
+    expect(shipper?.status.get('clickhouse')?.state).toBe('away');
+    await Promise.all([toPostgres.restore(), toClickHouse.restore()]);
+    await expectAllStored();
+  });
+
+  it('delivers once what was stored just before its own end, cursor not yet written', async () => {
+    start();
+    submit(some(40));
+    await expectAllStored();
+    await shipper?.stop();
+    // As after a kill between the insert and the cursor file.
+    const cursor = join(journalFolder, CLICKHOUSE_CURSOR_FILE);
+    writeFileSync(cursor, JSON.stringify({ nodeId: 0, nextSeq: 1, position: { segment: 0, offset: 0 } }));
+    submit(some(3));
+    start();
+    await expectAllStored();
+  });
+
+  it('finds out by itself how far ClickHouse is when its cursor file is lost', async () => {
+    start();
+    submit(some(40));
+    submit(some(7));
+    await expectAllStored();
+    await shipper?.stop();
+    rmSync(join(journalFolder, CLICKHOUSE_CURSOR_FILE));
+    submit(some(3));
+    start();
+    await expectAllStored();
+  });
+
+  it('feeds a wiped ClickHouse again from the journal', async () => {
+    start();
+    submit(some(40));
+    await expectAllStored();
+    await shipper?.stop();
+    await clickhouse.command('TRUNCATE TABLE submits');
+    submit(some(3));
+    start();
+    await expectAllStored();
+    expect(logs.join('\n')).toMatch(/fed again from the journal/);
+  });
+
+  it.each([
+    ['the cursors', false],
+    ['its own numbers, the cursor file being gone too', true],
+  ])('stores nothing from a new journal under an old node id: it contradicts %s', async (_, cursorGone) => {
+    start();
+    submit(some(5));
+    submit(some(5));
+    await expectAllStored();
+    await shipper?.stop();
+    writer.close();
+    for (const file of readdirSync(journalFolder)) {
+      if (file !== CLICKHOUSE_CURSOR_FILE || cursorGone) rmSync(join(journalFolder, file));
+    }
+    openWriter();
+    submit(some(4).map((share) => ({ ...share, atMs: TEST_TIME_MS + 5_000_000 })));
+    start();
+    await sleep(1500);
+    for (const consumer of ['ledger', 'clickhouse'] as const) {
+      expect(shipper?.status.get(consumer)).toMatchObject({
+        state: 'away',
+        error: expect.stringMatching(/NODE_ID|journal is damaged/),
+      });
+    }
+    const { clickhouse: shares, postgres: ledger } = await stored();
+    expect([shares.n, ledger.n]).toEqual([10, 10]);
+  });
+
+  it('keeps a dying thread from losing or doubling anything', async () => {
+    start();
+    for (let round = 0; round < 6; round++) {
+      submit(some(30));
+      await sleep(40);
+      // Ends the thread at whatever it is doing; the handle starts another.
+      await shipper?.kill();
+    }
+    await expectAllStored();
+  });
+});
+
+describe('inserting into ClickHouse', () => {
+  it('stores a large batch in one go and drops its repetition, whole or in part', async () => {
+    const options = { url: engine.url, ...engine.writer, database: `large${process.pid}` };
+    await migrateClickHouse(options);
+    const clickhouse = openClickHouse(options);
+    const batch = testBatch(
+      1,
+      Array.from({ length: 150_000 }, (_, i) => ({
+        who: `a${i % 50}.w`,
+        target: TEST_TARGET >> BigInt(i % 3),
+      })),
+    );
+    for (let times = 0; times < 2; times++) {
+      await clickhouse.insertNative('submits', SUBMIT_COLUMNS, nativeBlocks(batch), batch.token);
+    }
+    const [row] = await clickhouse.rows(
+      'SELECT count() AS n, min(seq) AS first, max(seq) AS last, uniqExact(target) AS targets FROM submits',
+    );
+    expect(row).toEqual({ n: '150000', first: '1', last: '150000', targets: '3' });
+    expect(await migrateClickHouse(options)).toEqual([]);
+    await clickhouse.close();
+  });
+
+  it('gives back every field of a share as it was submitted', async () => {
+    const options = { url: engine.url, ...engine.writer, database: `fields${process.pid}` };
+    await migrateClickHouse(options);
+    const clickhouse = openClickHouse(options);
+    const batch = testBatch(41, [
+      { who: "o'b\nrian\\.`rig`", verdict: 'low_difficulty', round: 3, block: true },
+    ]);
+    await clickhouse.insertNative('submits', SUBMIT_COLUMNS, nativeBlocks(batch), batch.token);
+    const [row] = await clickhouse.rows('SELECT *, toUInt32(ntime) AS header_time FROM submits');
+    expect(row).toMatchObject({
+      ts: '2026-11-21 03:00:00.000',
+      seq: '41',
+      account: "o'b\nrian\\",
+      worker: '`rig`',
+      session: 7,
+      agent: 'test/1',
+      job: TEST_JOB.jobId,
+      height: TEST_JOB.height,
+      previous_block: TEST_JOB.previousBlock,
+      verdict: 'low_difficulty',
+      work: TEST_WORK.toString(),
+      target: `0001${'0'.repeat(60)}`,
+      extranonce1: '0a0a0001',
+      extranonce2: '000000000000000f',
+      header_time: TEST_JOB.time,
+      version: 0x20000000,
+      nonce: (0x0a0a0a0a + 41 * 0x01000193) >>> 0,
+      latency_us: 250,
+      network_difficulty: 1,
+      round: 3,
+      is_block: true,
+    });
+    await clickhouse.close();
+  });
+});

@@ -1,0 +1,340 @@
+// Configuration: four sources, one schema, every mistake named.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { parse } from 'smol-toml';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { helpText } from '../../engine/cli/help.js';
+import { EXIT_CONFIG, prepareStart, projectVersion } from '../../engine/cli/prepare-start.js';
+import { type Config, describeConfigError, loadConfig } from '../../engine/config/load.js';
+import { printableConfig } from '../../engine/config/print.js';
+import { SETTINGS } from '../../engine/config/settings.js';
+
+let cwd: string;
+beforeEach(() => {
+  cwd = mkdtempSync(join(tmpdir(), 'millrace-config-'));
+});
+afterEach(() => rmSync(cwd, { recursive: true, force: true }));
+
+type Env = Record<string, string>;
+
+function load(argv: string[] = [], env: Env = {}): Config {
+  const result = loadConfig({ argv, env, cwd });
+  if ('errors' in result) throw new Error(result.errors.map(describeConfigError).join('\n'));
+  return result.config;
+}
+
+function mistakes(argv: string[] = [], env: Env = {}): string[] {
+  const result = loadConfig({ argv, env, cwd });
+  return 'errors' in result ? result.errors.map(describeConfigError) : [];
+}
+
+const write = (text: string, name = 'millrace.toml') => writeFileSync(join(cwd, name), text);
+
+const MAINNET_ADDRESS = 'bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4';
+const NODE = 'http://user:secret@127.0.0.1:8332';
+
+describe('the four sources', () => {
+  it('runs a private chain with everything of its own when nothing is set', () => {
+    const config = load();
+    expect(config).toMatchObject({
+      network: 'private',
+      stratumPort: 3333,
+      apiPort: 3003,
+      clickhousePort: 8123,
+      bitcoinRpcUrls: [],
+      databaseUrl: null,
+      clickhouseUrl: null,
+      poolAddress: null,
+      feePpm: 10_000,
+      pplnsWindowPermille: 2000,
+      simMiners: 3,
+      simHashrateHs: null,
+      dataDir: join(cwd, '.millrace'),
+      configFile: null,
+    });
+    expect(config.hashWorkers).toBeGreaterThanOrEqual(1);
+  });
+
+  it('lets the file win over defaults, the environment over the file, flags over the environment', () => {
+    write('stratum_port = 1001\napi_port = 1002\nclickhouse_port = 1003\n');
+    const env = { API_PORT: '2002', CLICKHOUSE_PORT: '2003' };
+    const config = load(['--clickhouse-port', '3303'], env);
+    expect([config.stratumPort, config.apiPort, config.clickhousePort]).toEqual([1001, 2002, 3303]);
+    expect(config.configFile).toBe(join(cwd, 'millrace.toml'));
+    const sources = new Map(config.effective.map(({ setting, source }) => [setting.key, source]));
+    expect(sources.get('stratum_port')).toBe('file');
+    expect(sources.get('api_port')).toBe('environment');
+    expect(sources.get('clickhouse_port')).toBe('flag');
+    expect(sources.get('network')).toBe('default');
+  });
+
+  it('reads the file that --config names instead of millrace.toml', () => {
+    write('stratum_port = 1001');
+    write('stratum_port = 1002', 'other.toml');
+    expect(load(['--config', 'other.toml']).stratumPort).toBe(1002);
+    expect(mistakes(['--config', 'gone.toml'])).toEqual([
+      `--config is ${JSON.stringify(join(cwd, 'gone.toml'))} (command line): expected a file that exists`,
+    ]);
+  });
+
+  it('takes every setting by all three of its names', () => {
+    const samples: Record<string, string> = {
+      network: 'regtest',
+      bitcoin_rpc_url: 'http://a:b@node:1',
+      bitcoind: '/opt/bitcoind',
+      pool_address: 'bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080',
+      coinbase_tag: '/x/',
+      stratum_host: '127.0.0.1',
+      vardiff_enabled: 'false',
+      payout_scheme: 'solo',
+      data_dir: '/data',
+      database_url: 'postgres://a:b@h/d',
+      clickhouse_url: 'http://h:8123',
+      api_host: '::1',
+      log_level: 'warn',
+      auto_payout_threshold: '200001',
+    };
+    for (const { key, variable, flag, kind } of SETTINGS) {
+      const text =
+        samples[key] ?? String(kind === 'number' ? (key === 'min_payout' ? 600 : 700).toString() : '');
+      const value =
+        key === 'hash_workers'
+          ? '7'
+          : key === 'job_refresh_interval' || key === 'db_pool_timeout'
+            ? '30'
+            : text;
+      const bounded = key === 'pool_fee' ? '7' : key === 'share_cache_size' ? '70000' : value;
+      const extra: Env = key === 'pool_address' ? { NETWORK: 'regtest' } : {};
+      const byFlag = load([flag, bounded], extra);
+      const byVariable = load([], { ...extra, [variable]: bounded });
+      write(`${key} = ${kind === 'string' || kind === 'list' ? JSON.stringify(bounded) : bounded}`);
+      const byFile = load([], extra);
+      rmSync(join(cwd, 'millrace.toml'));
+      const plain = ({ effective, configFile, ...rest }: Config) => rest;
+      expect(plain(byFlag), key).toEqual(plain(byVariable));
+      expect(plain(byFile), key).toEqual(plain(byVariable));
+      expect(byFlag.effective.find((one) => one.setting.key === key)?.source).toBe('flag');
+    }
+  });
+
+  it('switches a boolean on by its flag alone and off by --no-', () => {
+    write('vardiff_enabled = false');
+    expect(load().vardiff.enabled).toBe(false);
+    expect(load(['--vardiff-enabled']).vardiff.enabled).toBe(true);
+    expect(load(['--vardiff-enabled', 'off']).vardiff.enabled).toBe(false);
+    expect(load(['--vardiff-enabled', '--api-port', '1']).vardiff.enabled).toBe(true);
+    expect(load(['--no-vardiff-enabled'], { VARDIFF_ENABLED: 'yes' }).vardiff.enabled).toBe(false);
+  });
+
+  it('treats an empty environment variable as not set', () => {
+    expect(load([], { DATABASE_URL: '', STRATUM_PORT: '  ' })).toMatchObject({
+      databaseUrl: null,
+      stratumPort: 3333,
+    });
+  });
+
+  it('takes several nodes, separated by commas or as a TOML list', () => {
+    expect(load([], { BITCOIN_RPC_URL: 'http://a:1, http://b:2' }).bitcoinRpcUrls).toEqual([
+      'http://a:1',
+      'http://b:2',
+    ]);
+    write('bitcoin_rpc_url = ["http://a:1", "http://b:2"]');
+    expect(load().bitcoinRpcUrls).toEqual(['http://a:1', 'http://b:2']);
+  });
+});
+
+describe('mistakes', () => {
+  it('lists all of them at once, each with key, place, value and what was expected', () => {
+    write('stratum_prot = 1\npool_fee = true\n[stratum]\nport = 1\n');
+    const env = { STRATUM_PORT: '99999', MILLRACE_POOL_FEE: '2', MILLRACE_CACHE_DIR: '/c', UNRELATED: 'x' };
+    const file = join(cwd, 'millrace.toml');
+    expect(
+      mistakes(['--network', 'mainet', '--databse-url=x', '--pplns-window', '1.0001', 'stray'], env),
+    ).toEqual([
+      '--databse-url (command line): no such flag; did you mean --database-url?',
+      'stray (command line): only flags such as --stratum-port 3333 are expected; --help lists them',
+      'MILLRACE_POOL_FEE (environment): not a setting; did you mean POOL_FEE?',
+      `stratum_prot (${file}): no such key; did you mean stratum_port?`,
+      `[stratum] (${file}): no tables: every key stands at the top level`,
+      `pool_fee is "true" (${file}): expected a number from 0 to 100 (%, to 0.0001)`,
+      'STRATUM_PORT is "99999" (environment): expected a whole number from 0 to 65535 (port, 0 = any free one)',
+      '--network is "mainet" (command line): expected private, regtest, signet, testnet4 or mainnet',
+      '--pplns-window is "1.0001" (command line): expected a multiple of the network difficulty with at most 3 decimals',
+    ]);
+  });
+
+  it.each([
+    ['STRATUM_PORT', '0x10'],
+    ['STRATUM_PORT', '1e2x'],
+    ['STRATUM_PORT', '-1'],
+    ['SHARE_DIFFICULTY', '9e-11'],
+    ['SHARE_DIFFICULTY', 'NaN'],
+    ['SHARE_DIFFICULTY', 'Infinity'],
+    ['VARDIFF_ENABLED', 'maybe'],
+    ['DATABASE_URL', 'mysql://h/d'],
+    ['DATABASE_URL', 'localhost'],
+    ['CLICKHOUSE_URL', 'tcp://h:9000'],
+    ['BITCOIN_RPC_URL', 'http://a:1,,http://b:2'],
+    ['STRATUM_HOST', 'a b'],
+    ['COINBASE_TAG', 'ümlaut'],
+    ['POOL_FEE', '100.1'],
+    ['JOB_REFRESH_INTERVAL', '1.5'],
+    ['LOG_LEVEL', 'INFO'],
+  ])('refuses %s=%s', (variable, value) => {
+    const [mistake, ...more] = mistakes([], { [variable]: value });
+    expect(more).toEqual([]);
+    expect(mistake).toContain(`${variable} is `);
+    expect(mistake).toContain('(environment): expected ');
+  });
+
+  it('accepts the lowest share difficulty, at which every hash counts', () => {
+    expect(load([], { SHARE_DIFFICULTY: '1e-10' }).shareDifficulty).toBe(1e-10);
+  });
+
+  it('explains satoshis to whoever wrote bitcoins', () => {
+    expect(mistakes([], { MIN_PAYOUT: '0.001' })[0]).toMatch(
+      /whole number .*\(sats\); 0\.001 BTC would be 100000$/,
+    );
+  });
+
+  it('refuses a flag without value, a flag given twice and a value for --no-', () => {
+    expect(mistakes(['--stratum-port'])).toEqual([
+      '--stratum-port (command line): a value: --stratum-port <port, 0 = any free one>',
+    ]);
+    expect(mistakes(['--api-port', '1', '--api-port=2'])[0]).toContain('expected to be given once');
+    expect(mistakes(['--no-vardiff-enabled=true'])[0]).toContain('expected no value');
+  });
+
+  it('names line and column of broken TOML without quoting the file', () => {
+    write('api_port = 1\ndatabase_url = "postgres://u:hunter22@h/d\n');
+    const [mistake] = mistakes();
+    expect(mistake).toMatch(/^line 2, column \d+ \(.*millrace\.toml\): valid TOML: /);
+    expect(mistake).not.toContain('hunter22');
+  });
+
+  it('refuses a threshold below the smallest payment and two services on one port', () => {
+    expect(mistakes(['--auto-payout-threshold', '99999'])).toEqual([
+      '--auto-payout-threshold is "99999" (command line): expected at least MIN_PAYOUT, which is 100000 sats',
+    ]);
+    expect(mistakes(['--api-port', '3333'])).toEqual([
+      '--api-port is "3333" (command line): expected a port of its own: STRATUM_PORT has the same',
+    ]);
+    expect(mistakes(['--api-port', '0', '--stratum-port', '0'])).toEqual([]);
+  });
+
+  it('never throws, whatever the arguments and variables hold', () => {
+    const word = fc.oneof(
+      fc.constantFrom(
+        ...SETTINGS.map(({ flag }) => flag),
+        '--config',
+        '--help',
+        '--',
+        '-',
+        '--no-vardiff-enabled',
+      ),
+      fc.string({ unit: 'binary', maxLength: 20 }),
+      fc.constantFrom('1', 'true', '1e400', '-0', 'http://x', 'private'),
+    );
+    const variables = fc.dictionary(fc.constantFrom(...SETTINGS.map(({ variable }) => variable)), word);
+    fc.assert(
+      fc.property(fc.array(word, { maxLength: 8 }), variables, (argv, env) => {
+        loadConfig({ argv, env, cwd });
+      }),
+      { seed: 2026, numRuns: 2000 },
+    );
+  });
+});
+
+describe('money', () => {
+  it('keeps the fee exact, in parts per million', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 1_000_000 }), (ppm) => {
+        const percent = `${Math.floor(ppm / 10_000)}.${String(ppm % 10_000).padStart(4, '0')}`;
+        expect(load(['--pool-fee', percent]).feePpm).toBe(ppm);
+      }),
+      { seed: 7, numRuns: 300 },
+    );
+  });
+
+  it('mines a public chain only with an address of that chain and a node', () => {
+    expect(mistakes(['--network', 'mainnet'])).toEqual([
+      'POOL_ADDRESS (not set): network mainnet is mined only with it; expected an address of yours on mainnet',
+      'BITCOIN_RPC_URL (not set): network mainnet is mined only with it; expected http://user:password@host:port',
+    ]);
+    const set = (address: string) =>
+      mistakes(['--network=mainnet', `--pool-address=${address}`], { BITCOIN_RPC_URL: NODE });
+    expect(set(MAINNET_ADDRESS)).toEqual([]);
+    expect(set(`${MAINNET_ADDRESS.slice(0, -1)}5`)[0]).toContain('wrong checksum');
+    expect(set('tb1qw508d6qejxtdg4y5r3zarvary0c5xw7kxpjzsx')[0]).toContain('belongs to');
+    expect(
+      load(['--network=mainnet', '--pool-address', MAINNET_ADDRESS], { BITCOIN_RPC_URL: NODE }),
+    ).toMatchObject({
+      simMiners: 0,
+      shareDifficulty: 8192,
+      payoutFrequencyMs: 3_600_000,
+    });
+  });
+
+  it('checks POOL_ADDRESS on a private chain too', () => {
+    expect(mistakes(['--pool-address', MAINNET_ADDRESS])[0]).toContain('but the pool runs on private');
+  });
+});
+
+describe('what is printed', () => {
+  const secrets = {
+    DATABASE_URL: 'postgres://pool:hunter22hunter@db/ledger?sslmode=require',
+    CLICKHOUSE_URL: 'https://u:click%40house@ch:8443/pool',
+    BITCOIN_RPC_URL: 'http://rpc:satoshi99@n1:8332,http://rpc:satoshi98@n2:8332',
+  };
+
+  it('shows the effective configuration as TOML that gives the same configuration, secrets masked', () => {
+    const text = printableConfig(load(['--sim-miners', '0'], secrets));
+    expect(text).not.toMatch(/hunter22|click%40house|satoshi9/);
+    expect(text).toContain('postgres://pool:***@db/ledger?sslmode=require');
+    expect(text).toMatch(/^sim_miners = 0 +# flag$/m);
+    write(text);
+    const again = load();
+    expect(again.simMiners).toBe(0);
+    expect(Object.keys(parse(text)).length).toBe(SETTINGS.length - 2);
+  });
+
+  it('masks a secret that is refused', () => {
+    const shown = mistakes([], { DATABASE_URL: 'mysql://u:hunter22@h/d', CLICKHOUSE_URL: 'hunter22' }).join(
+      '\n',
+    );
+    expect(shown).toContain('mysql://u:***@h/d');
+    expect(shown).not.toContain('hunter22');
+    expect(mistakes(['postgres://u:hunter22@h/d']).join()).not.toContain('hunter22');
+  });
+
+  it('explains every setting in --help, with all names', () => {
+    const help = helpText();
+    for (const { flag, variable, description } of SETTINGS) {
+      expect(help).toContain(`  ${flag} `);
+      expect(help).toContain(`${variable}: `);
+      expect(description.length).toBeGreaterThan(10);
+    }
+    expect(help.split('\n').every((line) => line.length <= 105)).toBe(true);
+  });
+
+  it('answers --help and --version before it looks at settings', () => {
+    expect(prepareStart({ argv: ['--nonsense', '--help'], env: {}, cwd })).toEqual({
+      text: helpText(),
+      exitCode: 0,
+    });
+    expect(prepareStart({ argv: ['--version'], env: { STRATUM_PORT: 'x' }, cwd })).toEqual({
+      text: `millrace ${projectVersion()}\n`,
+      exitCode: 0,
+    });
+  });
+
+  it('ends with the exit code for configuration when something is wrong', () => {
+    const request = prepareStart({ argv: ['--print-config', '--api-port', 'x'], env: {}, cwd });
+    expect(request).toMatchObject({ exitCode: EXIT_CONFIG });
+    expect('text' in request && request.text).toMatch(
+      /^Millrace does not start: a setting is wrong\.\n {2}--api-port is "x"/,
+    );
+  });
+});
