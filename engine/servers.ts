@@ -1,5 +1,6 @@
 // The servers a pool stands on: node, Postgres, ClickHouse. Each is the operator's own when its setting
 // names it, else one that Millrace brings up, keeps alive and takes down with itself.
+import { join } from 'node:path';
 import { type RunningBitcoind, startBitcoind } from '../storage/embedded/bitcoind.js';
 import { keepRunning } from '../storage/embedded/keep-running.js';
 import { startClickHouse } from '../storage/embedded/clickhouse.js';
@@ -127,7 +128,7 @@ async function startLedger(config: Config, log: Logger): Promise<Started<LedgerP
     return { value: { postgresUrl: config.databaseUrl, postgresWhere }, stop: async () => {} };
   }
   const running = await startPostgres({
-    dataDir: config.dataDir,
+    dataDir: join(config.dataDir, 'postgres'),
     log: (line) => log.info({ part: 'postgres' }, line),
   });
   return {
@@ -158,7 +159,7 @@ async function startShares(config: Config, log: Logger): Promise<Started<SharesP
     };
   }
   const running = await startClickHouse({
-    dataDir: config.dataDir,
+    dataDir: join(config.dataDir, 'clickhouse'),
     port: config.clickhousePort,
     log: (line) => log.info({ part: 'clickhouse' }, line),
   });

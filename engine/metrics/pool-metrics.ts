@@ -103,7 +103,7 @@ export class PoolMetrics {
     );
     this.#count(
       'pool_shares_total',
-      Object.entries(shares.verdicts).map(([result, count]) => [{ proto, result }, count]),
+      Object.entries(shares.verdicts).map(([result, count]) => [{ proto, result }, count ?? 0]),
     );
     this.#count('pool_share_difficulty_total', [[{ result: 'accepted' }, shares.difficulty_sum]]);
     const bounds = this.#gauge('pool_hashrate_bound_hashes_per_second');
@@ -186,7 +186,7 @@ export class PoolMetrics {
     const gauge = (name: string, help: string, ...labelNames: string[]) => {
       const made = new Gauge({ name, help, labelNames, registers: [this.#registry] });
       // A gauge without labels would read 0 before anything is known.
-      made.remove();
+      if (labelNames.length === 0) made.remove();
       this.#gauges.set(name, made);
     };
     gauge('pool_build_info', 'Always 1; what is running', 'version', 'commit', 'node');

@@ -29,7 +29,9 @@ export function chooseServerAccount(clusterDir: string): ServerAccount {
     return {};
   }
   if (process.platform !== 'linux') {
-    throw new Error('PostgreSQL does not run as root here. Start Millrace as an ordinary user, or set DATABASE_URL');
+    throw new Error(
+      'PostgreSQL does not run as root here. Start Millrace as an ordinary user, or set DATABASE_URL',
+    );
   }
   if (owner !== undefined && owner.uid !== 0) return { uid: owner.uid, gid: owner.gid };
   return { uid: NOBODY, gid: NOBODY };

@@ -94,7 +94,8 @@ export function restoreLinks(packageFolder: string): boolean {
   const links = JSON.parse(readFileSync(list, 'utf8')) as { source: string; target: string }[];
   for (const { source, target } of links) {
     const from = join(packageFolder, target);
-    if (relative(packageFolder, from).startsWith('..')) throw new Error(`${list} names ${target}, outside of it`);
+    if (relative(packageFolder, from).startsWith('..'))
+      throw new Error(`${list} names ${target}, outside of it`);
     if (existsSync(from)) continue;
     try {
       rmSync(from, { force: true });
@@ -122,7 +123,10 @@ function copyPackage(packageFolder: string, copy: string): boolean {
   if (existsSync(copy)) return false;
   const unfinished = join(place, `${basename(copy)}.${process.pid}.new`);
   rmSync(unfinished, { recursive: true, force: true });
-  cpSync(join(packageFolder, 'native'), join(unfinished, 'native'), { recursive: true, verbatimSymlinks: true });
+  cpSync(join(packageFolder, 'native'), join(unfinished, 'native'), {
+    recursive: true,
+    verbatimSymlinks: true,
+  });
   openToAll(unfinished);
   if (!restoreLinks(unfinished)) throw new Error('its library links cannot be made');
   renameSync(unfinished, copy);

@@ -294,6 +294,18 @@ describe('blocks', () => {
     expect((await blocks.latestBlocks(1))[0]?.effort).toBeCloseTo(3, 6);
   });
 
+  it('see every minute of the window, wherever the reading of it is cut', async () => {
+    const minutes = 200;
+    const hash = await mineBlock(
+      1,
+      Array.from({ length: minutes }, (_, i) => ({ who: `a${i % 7}`, atMs: TEST_TIME_MS + i * 60_000 })),
+    );
+    await blocks.creditBlock(hash, TERMS);
+    const [row] = await database<{ work: string }[]>`
+      select inputs->>'workInWindow' as work from ledger_transactions`;
+    expect(BigInt(row?.work ?? 0)).toBe(TEST_WORK * BigInt(minutes));
+  });
+
   it('pay a SOLO finder alone and leave its work out of the PPLNS window', async () => {
     await database`insert into accounts (name, is_address, scheme) values ('solo', false, 'solo')`;
     const pool = await mineBlock(1, [{ who: 'solo' }, { who: 'bob' }]);

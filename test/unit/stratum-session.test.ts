@@ -125,7 +125,7 @@ describe('Stratum V1 session', () => {
     expect(h.shares).toHaveLength(1);
     expect(h.shares[0]?.share).toMatchObject({ nonce: 0xdeadbeef, ntime: 0x6553f100, version: 0x20000000 });
     expect(h.shares[0]?.target.targetLE).toEqual(targetToBytesLE(targetFromDifficulty(4)));
-    h.session.settle('7', verdictByName('accepted'));
+    h.session.settle('7', verdictByName('accepted'), 4);
     expect(h.sent()).toEqual([{ id: 7, result: true, error: null }]);
   });
 

@@ -103,6 +103,24 @@ describe('a miner at the right difficulty', () => {
     }
   });
 
+  it.each([
+    [1.2, false],
+    [1.3, true],
+    [0.8, false],
+    [0.7, true],
+  ])('%d times off within 20 minutes of even shares: corrected %s', (factor, corrected) => {
+    const vardiff = new Vardiff(settings, 512, 0);
+    const gapMs = MINUTE / SHARES_PER_MINUTE / factor;
+    let proposed: number | null = null;
+    // Four hours for those that must be left alone.
+    for (let i = 1; i * gapMs < (corrected ? 20 : 240) * MINUTE && proposed === null; i++) {
+      vardiff.onShare(i * gapMs);
+      proposed = vardiff.retarget(i * gapMs);
+    }
+    expect(proposed !== null).toBe(corrected);
+    if (proposed !== null) expect(proposed / 512).toBeCloseTo(factor, 1);
+  });
+
   it('that grows tenfold in the middle of a long window is answered within 2 minutes', () => {
     for (const seed of seeds.slice(0, 50)) {
       const miner = new SimulatedMiner(512, 512, seed).run(7 * MINUTE);
@@ -169,8 +187,7 @@ describe('shares of older jobs', () => {
   it('that arrive after a cut count as one share each, not as many', () => {
     const vardiff = new Vardiff(settings, 1000, 0);
     expect(vardiff.retarget(54_000)).toBeLessThan(100);
-    vardiff.onShare(60_000, 1000);
-    vardiff.onShare(61_000, 1000);
+    for (let i = 0; i < 8; i++) vardiff.onShare(60_000 + i * 100, 1000);
     expect(vardiff.retarget(62_000)).toBeNull();
   });
 });

@@ -169,7 +169,8 @@ export class Session implements ShareOwner {
       this.#announcements.push({ fromJob: job.key, difficulty: announced, targetLE });
       this.#host.send(this, notificationLine('mining.set_difficulty', [announced]));
     }
-    if (this.#vardiff === null && this.#host.vardiff !== null) {
+    if (this.#vardiff !== null) this.#vardiff.announced(announced, this.#host.nowMs());
+    else if (this.#host.vardiff !== null) {
       this.#vardiff = new Vardiff(this.#host.vardiff, announced, this.#host.nowMs());
     }
     this.#pendingDifficulty = null;
@@ -178,7 +179,8 @@ export class Session implements ShareOwner {
 
   /** To be called about once a second: decides whether this miner needs another difficulty. */
   retarget(): void {
-    const next = this.#vardiff?.retarget(this.#host.nowMs()) ?? null;
+    const ceiling = this.#host.currentJob()?.message.networkDifficulty;
+    const next = this.#vardiff?.retarget(this.#host.nowMs(), ceiling) ?? null;
     if (next !== null && next !== this.difficulty) this.#pendingDifficulty = next;
   }
 
@@ -213,11 +215,11 @@ export class Session implements ShareOwner {
     this.#host.send(this, errorLine(requestId, stratumCode, reason));
   }
 
-  settle(requestId: string, verdict: VerdictFacts): void {
+  settle(requestId: string, verdict: VerdictFacts, difficulty: number): void {
     this.inFlight--;
     if (this.closed) return;
     if (verdict.stratumCode === 0) {
-      this.#vardiff?.onShare(this.#host.nowMs());
+      this.#vardiff?.onShare(this.#host.nowMs(), difficulty);
       this.#host.send(this, `{"id":${requestId},"result":true,"error":null}\n`);
     } else {
       this.#host.send(this, errorLine(requestId, verdict.stratumCode, verdict.reason));

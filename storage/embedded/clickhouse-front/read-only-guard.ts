@@ -6,7 +6,17 @@ import { type ClickHouseException, exception } from './exception.js';
 import type { Token } from './sql-lexer.js';
 
 /** How a statement that only reads may begin. */
-const READING_STATEMENTS = new Set(['SELECT', 'WITH', 'FROM', 'SHOW', 'DESCRIBE', 'DESC', 'EXPLAIN', 'EXISTS', '(']);
+const READING_STATEMENTS = new Set([
+  'SELECT',
+  'WITH',
+  'FROM',
+  'SHOW',
+  'DESCRIBE',
+  'DESC',
+  'EXPLAIN',
+  'EXISTS',
+  '(',
+]);
 
 /** Scalar functions that leave the database: refused wherever the name stands, APPLY takes it without brackets. */
 const REFUSED_NAMES = new Set(['file', 'catboostevaluate', 'infile', 'outfile']);

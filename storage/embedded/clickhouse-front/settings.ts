@@ -18,7 +18,13 @@ const INTERFACE_PARAMETERS = new Set([
 
 /** A reader may shape its result and lower its limits, nothing else. */
 const READER_MAY_SET = new Set([
-  ...['max_result_rows', 'result_overflow_mode', 'max_rows_to_read', 'max_bytes_to_read', 'read_overflow_mode'],
+  ...[
+    'max_result_rows',
+    'result_overflow_mode',
+    'max_rows_to_read',
+    'max_bytes_to_read',
+    'read_overflow_mode',
+  ],
   ...['max_rows_to_group_by', 'group_by_overflow_mode', 'max_block_size', 'max_threads', 'limit', 'offset'],
   ...['timeout_overflow_mode', 'extremes', 'join_use_nulls', 'session_timezone', 'date_time_output_format'],
   ...['union_default_mode', 'prefer_column_name_to_alias', 'totals_mode', 'use_query_cache', 'final'],

@@ -40,7 +40,9 @@ export function parseStatement(sql: string): Statement {
     if (insert !== undefined) return insert;
   }
   for (const token of source) seen.push(token);
-  return { kind: 'plain', tokens: requireOneStatement(seen), format: formatClause(seen) };
+  const statement = requireOneStatement(seen);
+  requireNoHiddenRows(statement);
+  return { kind: 'plain', tokens: statement, format: formatClause(statement) };
 }
 
 /** True for that bare keyword, in any case. */
@@ -111,6 +113,20 @@ function requireOneStatement(all: Token[]): Token[] {
   return statement;
 }
 
+/** Rows in the SQL text can also stand behind EXPLAIN INSERT, WITH ... INSERT and INSERT ... SELECT ... FORMAT. */
+function requireNoHiddenRows(statement: readonly Token[]): void {
+  const isInsert = isWord(statement[0], 'INSERT');
+  for (const [index, token] of statement.entries()) {
+    const follower = statement[index + 1];
+    if (index > 0 && isWord(token, 'INSERT') && isWord(follower, 'INTO')) {
+      throw exception('NOT_IMPLEMENTED', 'INSERT must be the first word of its statement');
+    }
+    if (isInsert && (isWord(token, 'INPUT') || isWord(token, 'FORMAT')) && follower !== undefined) {
+      throw exception('NOT_IMPLEMENTED', 'INSERT ... SELECT takes no input() and no FORMAT clause here');
+    }
+  }
+}
+
 function fileRefused(what: string): Error {
   return exception('READONLY', `${what} files of the server's machine and is refused: use the HTTP body`);
 }
@@ -120,7 +136,7 @@ function formatClause(all: readonly Token[]): string | undefined {
     const name = all[index + 1];
     if (!isWord(all[index], 'FORMAT') || name?.kind !== 'word') continue;
     const follower = all[index + 2];
-    if (follower === undefined || follower.text === ';' || isWord(follower, 'SETTINGS')) return name.text;
+    if (follower === undefined || isWord(follower, 'SETTINGS')) return name.text;
   }
   return undefined;
 }
