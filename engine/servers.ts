@@ -160,7 +160,7 @@ async function startShares(config: Config, log: Logger): Promise<Started<SharesP
   }
   const running = await startClickHouse({
     dataDir: join(config.dataDir, 'clickhouse'),
-    port: config.clickhousePort,
+    ...(config.clickhousePort === 0 ? {} : { port: config.clickhousePort }),
     log: (line) => log.info({ part: 'clickhouse' }, line),
   });
   return {

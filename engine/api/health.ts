@@ -36,7 +36,15 @@ export function healthReport(snapshot: PoolSnapshot | null, ageS: number): Healt
     return {
       status: 'starting',
       reasons: ['The pool is starting: its parts are being brought up.'],
-      ...{ as_of: null, age_s: null, uptime_s: null, network: null, stratum: null, node: null, journal: null },
+      ...{
+        as_of: null,
+        age_s: null,
+        uptime_s: null,
+        network: null,
+        stratum: null,
+        node: null,
+        journal: null,
+      },
       components: [],
       miners: [],
     };
@@ -47,7 +55,9 @@ export function healthReport(snapshot: PoolSnapshot | null, ageS: number): Healt
   const silentAfterS = Math.max(SILENCE_MIN_S, MISSED_UPDATES_MAX * snapshot.update_interval_s);
   const hanging = ageS > silentAfterS;
   if (hanging) {
-    reasons.unshift(`The coordinator has not reported for ${Math.round(ageS)} s: it hangs or is overloaded. Restart the pool.`);
+    reasons.unshift(
+      `The coordinator has not reported for ${Math.round(ageS)} s: it hangs or is overloaded. Restart the pool.`,
+    );
   }
   const asOfMs = Date.parse(snapshot.as_of);
   const secondsBefore = (time: string) => Math.max(0, Math.round((asOfMs - Date.parse(time)) / 1000 + ageS));
@@ -61,7 +71,11 @@ export function healthReport(snapshot: PoolSnapshot | null, ageS: number): Healt
     components: snapshot.components,
     stratum: snapshot.stratum,
     node: snapshot.node,
-    journal: { bytes: snapshot.journal.bytes, last_seq: snapshot.journal.last_seq, backlog: snapshot.pipelines },
+    journal: {
+      bytes: snapshot.journal.bytes,
+      last_seq: snapshot.journal.last_seq,
+      backlog: snapshot.pipelines,
+    },
     miners: snapshot.miners.map(({ account, workers, state, last_share_at }) => ({
       ...{ account, workers, state },
       age_s: last_share_at === null ? null : secondsBefore(last_share_at),

@@ -82,7 +82,9 @@ export function serveRoutes(app: UwsApp, options: HttpFrontOptions): void {
     });
     const handler = options.routes.get(path);
     if (fault !== null) {
-      answer(exchange, { problem: 'bad_request', detail: fault }, options);
+      // Not at once: while no answer was given, uWebSockets.js closes a connection that sends another request. Answered
+      // within the handler, it would go on reading the rest of the packet as requests (seen with 20.51.4).
+      setImmediate(() => answer(exchange, { problem: 'bad_request', detail: fault }, options));
     } else if (handler === undefined) {
       const known = [...options.routes.keys()].join(', ');
       answer(exchange, { problem: 'not_found', detail: `There is nothing here. Known: ${known}` }, options);
@@ -148,10 +150,16 @@ function answer(exchange: Exchange, reply: ApiReply | ProblemReply, options: Htt
     if (full.etag !== undefined) res.writeHeader('ETag', full.etag);
     if (!unchanged) res.writeHeader('Content-Type', full.contentType);
     for (const [name, value] of Object.entries(full.headers ?? {})) res.writeHeader(name, value);
-    if (closeAfter) res.writeHeader('Connection', 'close');
-    if (unchanged) res.endWithoutBody(undefined, closeAfter);
-    else if (method === 'head') res.endWithoutBody(Buffer.byteLength(full.body), closeAfter);
-    else res.end(full.body, closeAfter);
+    if (closeAfter) {
+      res.end(method === 'head' ? '' : full.body, true);
+    } else if (unchanged) {
+      res.endWithoutBody();
+    } else if (method === 'head') {
+      res.writeHeader('Content-Length', String(Buffer.byteLength(full.body)));
+      res.endWithoutBody();
+    } else {
+      res.end(full.body);
+    }
   });
   const label = method === 'get' || method === 'head' ? method : 'other';
   options.onAnswered(exchange.route, label, status, (options.nowMs() - exchange.startedMs) / 1000);

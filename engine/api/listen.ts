@@ -22,13 +22,19 @@ export async function listenOnFreePort(
     // uWebSockets.js does not say why. Only a busy port is worth another try.
     const reason = await refusal(host, candidate);
     if (reason === 'EACCES') {
-      throw new Error(`The API may not listen on ${host}:${candidate}: ports below 1024 are for root. Set API_PORT to a higher one.`);
+      throw new Error(
+        `The API may not listen on ${host}:${candidate}: ports below 1024 are for root. Set API_PORT to a higher one.`,
+      );
     }
     if (reason !== null && reason !== 'EADDRINUSE') {
-      throw new Error(`The API cannot listen on ${host} (${reason}): it is no address of this machine. Correct API_HOST.`);
+      throw new Error(
+        `The API cannot listen on ${host} (${reason}): it is no address of this machine. Correct API_HOST.`,
+      );
     }
   }
-  throw new Error(`The API found no free port on ${host} from ${port} to ${last}. Set API_PORT to a free one.`);
+  throw new Error(
+    `The API found no free port on ${host} from ${port} to ${last}. Set API_PORT to a free one.`,
+  );
 }
 
 function listen(uws: Uws, app: UwsApp, host: string, port: number): UwsListenSocket | false {

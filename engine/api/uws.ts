@@ -33,9 +33,13 @@ export interface UwsApp {
 export interface UwsResponse {
   writeStatus(status: string): UwsResponse;
   writeHeader(name: string, value: string): UwsResponse;
-  end(body?: string | Uint8Array, closeConnection?: boolean): UwsResponse;
-  /** For HEAD: announces a length and sends no body. */
-  endWithoutBody(length?: number, closeConnection?: boolean): UwsResponse;
+  /** `closeConnection` adds the Connection header as well. */
+  end(body: string | Uint8Array, closeConnection?: boolean): UwsResponse;
+  /**
+   * Ends without body and without a Content-Length of its own. Never pass an argument, not even `undefined`: 20.51.4
+   * then waits for a body of that length and closes the connection at its next request.
+   */
+  endWithoutBody(): UwsResponse;
   onAborted(handler: () => void): UwsResponse;
   /** Sends what the callback writes as one packet. */
   cork(write: () => void): UwsResponse;
@@ -59,7 +63,10 @@ const NAMES = ['uws-new', 'uws-compat'] as const;
  * @returns the library, and its name and version for the log
  * @throws Error that says what to do when no native build fits this machine
  */
-export function loadUws(require: NodeJS.Require = createRequire(import.meta.url)): { uws: Uws; library: string } {
+export function loadUws(require: NodeJS.Require = createRequire(import.meta.url)): {
+  uws: Uws;
+  library: string;
+} {
   const reasons: string[] = [];
   for (const name of NAMES) {
     try {

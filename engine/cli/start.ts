@@ -30,8 +30,13 @@ export async function start(config: Config): Promise<number> {
     signals++;
     if (signals > 1) process.exit(130);
     line.clear();
+    if (pool === null) {
+      // Nothing was promised to anyone yet; the children end with us (their supervisor sees to that).
+      log.info('stopped before the start was complete');
+      process.exit(130);
+    }
     log.info('stopping: answering what is in flight, storing it, ending the children (again: at once)');
-    if (pool !== null) void pool.stop().then(() => ended(0));
+    void pool.stop().then(() => ended(0));
   };
   process.on('SIGINT', onSignal);
   process.on('SIGTERM', onSignal);
@@ -49,10 +54,6 @@ export async function start(config: Config): Promise<number> {
     log.fatal(`Millrace cannot start. ${(error as Error).message}`);
     log.debug({ err: error }, 'where it failed');
     return 1;
-  }
-  if (signals > 0) {
-    await pool.stop();
-    return 0;
   }
   showTable(pool, line, log, isTerminal);
   const running = pool;

@@ -151,11 +151,11 @@ export const SETTINGS_SCHEMA = Type.Object(
     vardiff_shares_per_minute: Type.Number(
       notes({
         group: MINERS,
-        default: 12,
+        networkDefault: byKind(120, 18),
         minimum: 0.1,
         maximum: 6000,
         unit: 'shares/min',
-        description: 'Shares each connection is led to send; 12 measure its hashrate to 13 % in 5 minutes',
+        description: 'Shares each connection is led to send; 18 measure its hashrate to 10 % in 5 minutes',
       }),
     ),
     max_connections: Type.Integer(

@@ -23,8 +23,10 @@ const LANCZOS = [
  * @throws RangeError outside those ranges
  */
 export function gammaQuantile(probability: number, shape: number, z: number): number {
-  if (!(shape > 0) || !Number.isFinite(shape)) throw new RangeError(`shape ${shape} is not a positive number`);
-  if (!(probability > 0 && probability < 1)) throw new RangeError(`probability ${probability} is not within 0..1`);
+  if (!(shape > 0) || !Number.isFinite(shape))
+    throw new RangeError(`shape ${shape} is not a positive number`);
+  if (!(probability > 0 && probability < 1))
+    throw new RangeError(`probability ${probability} is not within 0..1`);
   const guess = shape * (1 - 1 / (9 * shape) + z / (3 * Math.sqrt(shape))) ** 3;
   if (shape >= APPROXIMATE_FROM_SHAPE) return guess;
 

@@ -42,7 +42,9 @@ export function estimateHashrate(credited: CreditedWork, seconds: number): Hashr
   if (!(seconds > 0)) throw new RangeError(`a hashrate needs a span of time, not ${seconds} s`);
   const { work: y, squares: v, heaviest: m, shares } = credited;
   const high =
-    m > 0 ? ((v + m * m) / (y + m)) * gammaQuantile(1 - TAIL, (y + m) ** 2 / (v + m * m), Z) : Number.POSITIVE_INFINITY;
+    m > 0
+      ? ((v + m * m) / (y + m)) * gammaQuantile(1 - TAIL, (y + m) ** 2 / (v + m * m), Z)
+      : Number.POSITIVE_INFINITY;
   const low = y > 0 ? (v / y) * gammaQuantile(TAIL, (y * y) / v, -Z) : 0;
   return { hs: y / seconds, low: low / seconds, high: high / seconds, shares, seconds };
 }
@@ -72,7 +74,8 @@ export class HashrateWindow {
    * @param buckets parts that the window moves in; 60: its length is exact to 1.7 %
    */
   constructor(windowMs: number, startMs: number, buckets = 60) {
-    if (!(windowMs > 0) || !(buckets >= 1)) throw new RangeError('a window needs a length and at least one bucket');
+    if (!(windowMs > 0) || !(buckets >= 1))
+      throw new RangeError('a window needs a length and at least one bucket');
     this.#bucketMs = windowMs / buckets;
     this.#size = buckets + 1;
     this.#startMs = startMs;

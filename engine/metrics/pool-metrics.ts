@@ -72,9 +72,17 @@ export class PoolMetrics {
 
   /** Takes over all numbers of a snapshot; what it does not know disappears instead of keeping an old value. */
   update(s: PoolSnapshot): void {
-    this.#set('pool_build_info', 1, { version: s.build.version, commit: s.build.commit, node: s.build.node_version });
+    this.#set('pool_build_info', 1, {
+      version: s.build.version,
+      commit: s.build.commit,
+      node: s.build.node_version,
+    });
     this.#set('pool_start_time_seconds', Date.parse(s.started_at) / 1000);
-    this.#setEach('pool_component_up', 'component', s.components.map((c) => [c.name, c.state === 'ok' ? 1 : 0]));
+    this.#setEach(
+      'pool_component_up',
+      'component',
+      s.components.map((c) => [c.name, c.state === 'ok' ? 1 : 0]),
+    );
     this.#updateStratumAndShares(s);
     this.#updateChain(s);
     this.#updateMoney(s);
@@ -140,7 +148,10 @@ export class PoolMetrics {
       ['in_flight', Number(in_flight_sats)],
       ['fees', Number(fees_sats)],
     ]);
-    this.#set('pool_liability_sats', Number(BigInt(immature_sats) + BigInt(confirmed_sats) + BigInt(in_flight_sats)));
+    this.#set(
+      'pool_liability_sats',
+      Number(BigInt(immature_sats) + BigInt(confirmed_sats) + BigInt(in_flight_sats)),
+    );
     this.#set('pool_ledger_imbalance_sats', Number(balances.ledger_imbalance_sats));
     this.#set('pool_ledger_mismatched_accounts', balances.ledger_mismatches);
     const { planned, signed, broadcast, confirmed, failed } = payouts.by_status;
@@ -158,9 +169,21 @@ export class PoolMetrics {
     this.#set('pool_share_wal_last_sequence', journal.last_seq);
     const each = (value: (pipeline: PipelineSnapshot) => number | null): [string, number | null][] =>
       pipelines.map((pipeline) => [pipeline.consumer, value(pipeline)]);
-    this.#setEach('pool_share_queue_depth', 'stage', each(({ lag }) => lag));
-    this.#setEach('pool_share_queue_age_seconds', 'stage', each(({ lag_s }) => lag_s));
-    this.#setEach('pool_share_pipeline_up', 'stage', each(({ state }) => (state === 'ok' ? 1 : 0)));
+    this.#setEach(
+      'pool_share_queue_depth',
+      'stage',
+      each(({ lag }) => lag),
+    );
+    this.#setEach(
+      'pool_share_queue_age_seconds',
+      'stage',
+      each(({ lag_s }) => lag_s),
+    );
+    this.#setEach(
+      'pool_share_pipeline_up',
+      'stage',
+      each(({ state }) => (state === 'ok' ? 1 : 0)),
+    );
     this.#setEach('pool_stored_shares', 'store', [
       ['journal', shares.answered_true],
       ['clickhouse', shares.clickhouse_rows],
@@ -193,7 +216,12 @@ export class PoolMetrics {
     gauge('pool_start_time_seconds', 'Unix time at which the pool started');
     gauge('pool_snapshot_age_seconds', 'Time since the coordinator last reported');
     gauge('pool_component_up', '1 while the part is ok', 'component');
-    gauge('pool_event_loop_delay_seconds', 'Delay of the event loop over the last interval', 'thread', 'quantile');
+    gauge(
+      'pool_event_loop_delay_seconds',
+      'Delay of the event loop over the last interval',
+      'thread',
+      'quantile',
+    );
     gauge('pool_stratum_connections', 'Open miner connections', 'proto');
     gauge('pool_stratum_sessions', 'Authorized miner sessions', 'proto');
     gauge('pool_miners', 'Accounts with a connected worker', 'state');
@@ -205,12 +233,18 @@ export class PoolMetrics {
     gauge('pool_template_tx_count', 'Transactions in that template');
     gauge('pool_network_difficulty', 'Difficulty of the network');
     gauge('pool_chain_height', 'Height of the best block', 'source');
-    gauge('pool_round_effort_ratio', 'Work since the last block / expected work of a block; 1 is average luck');
+    gauge(
+      'pool_round_effort_ratio',
+      'Work since the last block / expected work of a block; 1 is average luck',
+    );
     gauge('pool_blocks_immature', 'Blocks of the pool that are not mature yet');
     gauge('pool_balance_sats', 'What the pool holds for miners, and its own fees', 'state');
     gauge('pool_liability_sats', 'What the pool owes to miners');
     gauge('pool_ledger_imbalance_sats', 'Sum of the whole ledger; must be 0');
-    gauge('pool_ledger_mismatched_accounts', 'Ledger accounts that are not the sum of their lines; must be 0');
+    gauge(
+      'pool_ledger_mismatched_accounts',
+      'Ledger accounts that are not the sum of their lines; must be 0',
+    );
     gauge('pool_payouts_open', 'Payouts on their way', 'status');
     gauge('pool_share_wal_bytes', 'Size of the share journal');
     gauge('pool_share_wal_last_sequence', 'Sequence number of the last share in the journal');
@@ -258,7 +292,8 @@ export class PoolMetrics {
   #setEach(name: string, label: string, values: [string, number | null][]): void {
     const gauge = this.#gauge(name);
     gauge.reset();
-    for (const [key, value] of values.slice(0, LABEL_VALUES_MAX)) if (value !== null) gauge.set({ [label]: key }, value);
+    for (const [key, value] of values.slice(0, LABEL_VALUES_MAX))
+      if (value !== null) gauge.set({ [label]: key }, value);
   }
 
   /** Sets counters to totals that somebody else has counted. */

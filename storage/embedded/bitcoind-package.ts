@@ -80,7 +80,7 @@ export async function debianBitcoind(
         rmSync(work, { recursive: true, force: true });
       }
     } catch (error) {
-      throw new Error(`No bitcoind could be fetched: ${explainFetch(error)} ${CURE}`, { cause: error });
+      throw new Error(`No bitcoind could be fetched: ${explainFetch(error)} ${CURE}`);
     }
   }
   for (const { triplet, loader } of Object.values(ARCHITECTURES)) {
@@ -142,6 +142,8 @@ function aptConfiguration(work: string): string {
     'Dir::Cache': join(work, 'cache'),
     'Acquire::Languages': 'none',
     'Acquire::Retries': '2',
+    // Else an unreachable mirror is a mere warning, and the download then blames the packages.
+    'APT::Update::Error-Mode': 'any',
     'APT::Sandbox::User': '',
     'APT::Default-Release': '',
   };

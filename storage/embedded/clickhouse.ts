@@ -64,7 +64,7 @@ export async function startClickHouse(options: EmbeddedClickHouseOptions): Promi
   const spoolDir = chooseSpoolDir(dataDir, instance);
   const engineDir = join(dataDir, 'engine');
 
-  const startOn = async (port: number): Promise<SupervisedChild> => {
+  const startOn = async (port: number, signal: AbortSignal): Promise<SupervisedChild> => {
     const settings: FrontSettings = {
       ...{ engineDir, spoolDir, database: EMBEDDED_DATABASE },
       ...{ port, writer, instance },
@@ -86,18 +86,18 @@ export async function startClickHouse(options: EmbeddedClickHouseOptions): Promi
       logFile: join(dataDir, 'clickhouse.log'),
       dieWithParent: 'SIGTERM',
     });
-    await becomeReady(child, port, instance);
+    await becomeReady(child, port, instance, signal);
     return child;
   };
 
   let port = 0;
-  const start = async (): Promise<SupervisedChild> => {
-    if (port !== 0) return startOn(port);
+  const start = async (signal: AbortSignal): Promise<SupervisedChild> => {
+    if (port !== 0) return startOn(port, signal);
     const preferred = options.port ?? PREFERRED_PORT;
     for (let attempt = 1; ; attempt++) {
       const candidate = await findFreePort(preferred);
       try {
-        const child = await startOn(candidate);
+        const child = await startOn(candidate, signal);
         if (candidate !== preferred) log(`Port ${preferred} is busy: ClickHouse takes ${candidate}`);
         port = candidate;
         return child;
@@ -151,7 +151,12 @@ async function endOrphan(
   }
 }
 
-async function becomeReady(child: SupervisedChild, port: number, instance: string): Promise<void> {
+async function becomeReady(
+  child: SupervisedChild,
+  port: number,
+  instance: string,
+  signal: AbortSignal,
+): Promise<void> {
   let ended = false;
   void child.exited.then(() => {
     ended = true;
@@ -159,7 +164,7 @@ async function becomeReady(child: SupervisedChild, port: number, instance: strin
   const since = performance.now();
   while (!ended) {
     if ((await ping(port)) === instance) return;
-    if (performance.now() - since > READY_DEADLINE_MS) {
+    if (signal.aborted || performance.now() - since > READY_DEADLINE_MS) {
       await child.stop(STOP_DEADLINE_MS);
       break;
     }

@@ -6,8 +6,11 @@ import type { ChildExit, SupervisedChild } from './child-process.js';
 export interface KeepRunningOptions {
   /** Shown in messages. */
   name: string;
-  /** Starts the server and resolves when it serves; rejects when it ended or does not get there. */
-  start: () => Promise<SupervisedChild>;
+  /**
+   * Starts the server and resolves when it serves; rejects, leaving no process, when it ended or does not get
+   * there. An aborted signal means that nobody waits for it any more.
+   */
+  start: (signal: AbortSignal) => Promise<SupervisedChild>;
   log: (line: string) => void;
   /** Called for every end that was not asked for, before the next start. */
   onExit?: (exit: ChildExit) => void;
@@ -30,7 +33,7 @@ export async function keepRunning(options: KeepRunningOptions): Promise<KeptServ
   const { name, log } = options;
   const stopping = new AbortController();
   let pauseMs = PAUSE_MS_MIN;
-  let current: SupervisedChild | undefined = await options.start();
+  let current: SupervisedChild | undefined = await options.start(stopping.signal);
   let restarting: Promise<void> = Promise.resolve();
   watch(current);
 
@@ -53,7 +56,7 @@ export async function keepRunning(options: KeepRunningOptions): Promise<KeptServ
       if (stopping.signal.aborted) return;
       pauseMs = Math.min(pauseMs * 2, PAUSE_MS_MAX);
       try {
-        current = await options.start();
+        current = await options.start(stopping.signal);
         log(`${name} runs again (pid ${current.pid})`);
         watch(current);
         return;

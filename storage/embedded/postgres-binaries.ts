@@ -121,7 +121,7 @@ function copyPackage(packageFolder: string, copy: string): boolean {
     }
   }
   if (existsSync(copy)) return false;
-  const unfinished = join(place, `${basename(copy)}.${process.pid}.new`);
+  const unfinished = join(place, `${basename(copy)}.new`);
   rmSync(unfinished, { recursive: true, force: true });
   cpSync(join(packageFolder, 'native'), join(unfinished, 'native'), {
     recursive: true,

@@ -39,13 +39,21 @@ export interface PostgresFolder {
 
 /** Makes the outer folder when absent; removes what a start that was killed half-way left in it. */
 export function openPostgresFolder(path: string): PostgresFolder {
-  mkdirSync(path, { recursive: true });
-  const dataDir = realpathSync(path);
-  if (process.getuid?.() === 0) chmodSync(dataDir, 0o711);
-  for (const name of readdirSync(dataDir)) {
-    if (name.startsWith(UNFINISHED)) rmSync(join(dataDir, name), { recursive: true, force: true });
+  try {
+    mkdirSync(path, { recursive: true });
+    const dataDir = realpathSync(path);
+    if (process.getuid?.() === 0) chmodSync(dataDir, 0o711);
+    for (const name of readdirSync(dataDir)) {
+      if (name.startsWith(UNFINISHED)) rmSync(join(dataDir, name), { recursive: true, force: true });
+    }
+    return { dataDir, clusterDir: join(dataDir, 'cluster') };
+  } catch (error) {
+    throw new Error(
+      `The folder of the embedded PostgreSQL cannot be used (${(error as Error).message}): it may have been made ` +
+        'by another user, root for instance. Start as that user, or set DATA_DIR to another folder',
+      { cause: error },
+    );
   }
-  return { dataDir, clusterDir: join(dataDir, 'cluster') };
 }
 
 /**

@@ -64,7 +64,7 @@ export async function startPostgres(options: EmbeddedPostgresOptions): Promise<E
   requireMajor(clusterDir, pg.major);
   const password = readPassword(dataDir);
 
-  const startOn = async (port: number): Promise<SupervisedChild> => {
+  const startOn = async (port: number, signal: AbortSignal): Promise<SupervisedChild> => {
     await clearStaleLock(clusterDir);
     const child = await superviseChild({
       name: 'PostgreSQL',
@@ -78,20 +78,20 @@ export async function startPostgres(options: EmbeddedPostgresOptions): Promise<E
       dieWithParent: 'SIGINT',
       ...account,
     });
-    await becomeReady(child, clusterDir);
+    await becomeReady(child, clusterDir, signal);
     return child;
   };
 
   let port = 0;
-  const start = async (): Promise<SupervisedChild> => {
-    if (port !== 0) return startOn(port);
+  const start = async (signal: AbortSignal): Promise<SupervisedChild> => {
+    if (port !== 0) return startOn(port, signal);
     for (let attempt = 1; ; attempt++) {
       const candidate = await findFreePort(attempt === 1 ? options.port : undefined);
       if (attempt === 1 && options.port !== undefined && candidate !== options.port) {
         log(`Port ${options.port} is busy: PostgreSQL takes ${candidate}`);
       }
       try {
-        const child = await startOn(candidate);
+        const child = await startOn(candidate, signal);
         port = candidate;
         return child;
       } catch (error) {
@@ -163,7 +163,7 @@ async function endOrphan(pidFile: string, clusterDir: string, log: (line: string
 }
 
 /** The server writes "ready" into its lock file when it accepts connections: no polling by connecting. */
-async function becomeReady(child: SupervisedChild, clusterDir: string): Promise<void> {
+async function becomeReady(child: SupervisedChild, clusterDir: string, signal: AbortSignal): Promise<void> {
   let ended = false;
   void child.exited.then(() => {
     ended = true;
@@ -171,7 +171,7 @@ async function becomeReady(child: SupervisedChild, clusterDir: string): Promise<
   const since = performance.now();
   while (!ended) {
     if (isReady(child.pid, clusterDir)) return;
-    if (performance.now() - since > READY_DEADLINE_MS) {
+    if (signal.aborted || performance.now() - since > READY_DEADLINE_MS) {
       await child.stop(STOP_DEADLINE_MS);
       break;
     }

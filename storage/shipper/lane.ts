@@ -81,7 +81,6 @@ export class Lane {
     const { sink, journalFolder } = this.#options;
     const start = await sink.open();
     this.#checkSegments(start);
-    this.#back();
     const reader = new JournalReader(journalFolder, start.position);
     this.#shippedSeq = Math.max(this.#shippedSeq, start.nextSeq - 1);
     this.#position ??= start.position;
@@ -89,6 +88,7 @@ export class Lane {
       for (;;) {
         const batch = reader.next();
         if (batch === null) {
+          this.#back();
           if (this.#stopping) return true;
           await this.#sleep(POLL_MS);
           continue;
@@ -142,6 +142,7 @@ export class Lane {
     this.#error = explained;
   }
 
+  /** Only what was delivered, or nothing left to deliver, ends an outage: connecting alone proves little. */
   #back(): void {
     if (this.#error === null) return;
     const { sink, log, nowMs } = this.#options;

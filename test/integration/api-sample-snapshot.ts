@@ -21,16 +21,37 @@ export function sampleSnapshot(changes: Partial<PoolSnapshot> = {}): PoolSnapsho
     fee_ratio: 0.01,
     payout_threshold_sats: '1000000',
     node: {
-      ...{ state: 'ok', chain: 'signet', height: 214, best_hash: '00'.repeat(32), version: '/Satoshi:30.0.0/' },
+      ...{
+        state: 'ok',
+        chain: 'signet',
+        height: 214,
+        best_hash: '00'.repeat(32),
+        version: '/Satoshi:30.0.0/',
+      },
       ...{ network_difficulty: 0.001126515290698186, template_age_s: 4.5, template_transactions: 3 },
       ...{ template_fees_sats: '1200', jobs_total: 301 },
     },
     stratum: {
-      ...{ port: 3333, host: '0.0.0.0', urls: ['stratum+tcp://127.0.0.1:3333'], connections: 4, sessions_authorized: 3 },
-      ...{ miners: 2, workers: 3, accepted_total: 9, closed_total: { by_peer: 4, no_subscribe: 1, 'Bad Label': 7 } },
+      ...{
+        port: 3333,
+        host: '0.0.0.0',
+        urls: ['stratum+tcp://127.0.0.1:3333'],
+        connections: 4,
+        sessions_authorized: 3,
+      },
+      ...{
+        miners: 2,
+        workers: 3,
+        accepted_total: 9,
+        closed_total: { by_peer: 4, no_subscribe: 1, 'Bad Label': 7 },
+      },
     },
     shares: {
-      ...{ answered_true: 1800, verdicts: { accepted: 1500, stale: 3, low_difficulty: 1 }, difficulty_sum: 0.015 },
+      ...{
+        answered_true: 1800,
+        verdicts: { accepted: 1500, stale: 3, low_difficulty: 1 },
+        difficulty_sum: 0.015,
+      },
       ...{ clickhouse_rows: 1790, clickhouse_difficulty: 0.0149, postgres_accepted: 1795, difference: 0 },
     },
     hashrate: { m5: estimate, h1: estimate, h24: { ...estimate, ci95_high: null } },
@@ -39,14 +60,24 @@ export function sampleSnapshot(changes: Partial<PoolSnapshot> = {}): PoolSnapsho
       last: [
         {
           ...{ height: 214, hash: 'ab'.repeat(32), found_at: '2026-11-21T03:29:00.000Z', status: 'immature' },
-          ...{ finder: '<img src=x onerror=alert(1)>', worker: 'rig1', confirmations: 1, network_difficulty: 0.0011 },
+          ...{
+            finder: '<img src=x onerror=alert(1)>',
+            worker: 'rig1',
+            confirmations: 1,
+            network_difficulty: 0.0011,
+          },
           ...{ effort: 0.83, reward: { subsidy_sats: '5000000000', fees_sats: '1200' }, reason: '' },
         },
       ],
     },
     round: { work: '4000000', effort: 0.83, started_at: '2026-11-21T03:29:00.000Z' },
     balances: {
-      ...{ immature_sats: '495000000000', confirmed_sats: '9400000000', in_flight_sats: '100000', fees_sats: '5950000000' },
+      ...{
+        immature_sats: '495000000000',
+        confirmed_sats: '9400000000',
+        in_flight_sats: '100000',
+        fees_sats: '5950000000',
+      },
       ...{ paid_sats: '84500000000', ledger_imbalance_sats: '0', ledger_mismatches: 0 },
     },
     payouts: {
@@ -61,15 +92,29 @@ export function sampleSnapshot(changes: Partial<PoolSnapshot> = {}): PoolSnapsho
     miners: [
       {
         ...{ account: '<b>account</b>', workers: 2, state: 'mining', hashrate_hs: '54000', shares: 1200 },
-        ...{ last_share_at: '2026-11-21T03:29:55.000Z', immature_sats: '1', balance_sats: '2', paid_sats: '3' },
+        ...{
+          last_share_at: '2026-11-21T03:29:55.000Z',
+          immature_sats: '1',
+          balance_sats: '2',
+          paid_sats: '3',
+        },
       },
       {
         ...{ account: 'tb1qexample', workers: 0, state: 'offline', hashrate_hs: '0', shares: 600 },
         ...{ last_share_at: null, immature_sats: '0', balance_sats: '0', paid_sats: '0' },
       },
     ],
-    components: [part('stratum', true), part('node', true), part('journal', true), part('postgres', false), part('clickhouse', false)],
-    event_loop: { coordinator: { p50_s: 0.001, p99_s: 0.004, max_s: 0.01 }, connections: { p50_s: 0.001, p99_s: 0.002, max_s: 0.005 } },
+    components: [
+      part('stratum', true),
+      part('node', true),
+      part('journal', true),
+      part('postgres', false),
+      part('clickhouse', false),
+    ],
+    event_loop: {
+      coordinator: { p50_s: 0.001, p99_s: 0.004, max_s: 0.01 },
+      connections: { p50_s: 0.001, p99_s: 0.002, max_s: 0.005 },
+    },
     ...changes,
   };
 }

@@ -75,7 +75,12 @@ export class PoolProcess {
     options: { dataDir?: string; env?: Record<string, string>; withinMs?: number } = {},
   ): Promise<PoolProcess> {
     const pool = new PoolProcess(options.dataDir ?? temporaryFolder(), args, options.env ?? {});
-    await pool.until('it has started', () => pool.urls !== null, options.withinMs ?? 120_000);
+    try {
+      await pool.until('it has started', () => pool.urls !== null, options.withinMs ?? 120_000);
+    } catch (error) {
+      await pool.stop('SIGKILL');
+      throw error;
+    }
     return pool;
   }
 

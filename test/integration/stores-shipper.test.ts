@@ -1,6 +1,6 @@
 // The line from the journal to both stores, with the real journal, the real thread and real servers: what
 // is in the journal arrives once, whatever is away or dies in between.
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,10 +12,11 @@ import { nativeBlocks, SUBMIT_COLUMNS } from '../../storage/clickhouse/native.js
 import { startClickHouse } from '../../storage/embedded/clickhouse.js';
 import { startPostgres } from '../../storage/embedded/postgres.js';
 import { SHARE, SHARE_RECORD_BYTES } from '../../storage/journal/record.js';
+import { segmentPath } from '../../storage/journal/segments.js';
 import { JournalWriter } from '../../storage/journal/writer.js';
 import { type Database, openPostgres } from '../../storage/postgres/connection.js';
 import { CLICKHOUSE_CURSOR_FILE } from '../../storage/shipper/clickhouse-sink.js';
-import type { ShipperSettings } from '../../storage/shipper/messages.js';
+import type { Consumer, ShipperSettings } from '../../storage/shipper/messages.js';
 import { Shipper } from '../../storage/shipper/shipper.js';
 import {
   TEST_JOB,
@@ -236,6 +237,13 @@ describe('the shipper', () => {
     expect(await stored()).toEqual(whole);
   }
 
+  async function untilAway(consumer: Consumer) {
+    for (let tries = 0; tries < 150 && shipper?.status.get(consumer)?.state !== 'away'; tries++)
+      await sleep(100);
+    expect(shipper?.status.get(consumer)?.state).toBe('away');
+    return shipper?.status.get(consumer);
+  }
+
   const some = (count: number): TestShare[] =>
     Array.from({ length: count }, (_, i) => ({
       who: i % 3 === 0 ? 'alice.a' : 'bob',
@@ -262,9 +270,8 @@ describe('the shipper', () => {
     await toClickHouse.cut();
     submit(some(30));
     start();
-    await sleep(1500);
-    expect(shipper?.status.get('ledger')).toMatchObject({ state: 'away', shippedSeq: 0 });
-    expect(shipper?.status.get('clickhouse')?.error).toMatch(/ClickHouse refuses connections/);
+    expect(await untilAway('ledger')).toMatchObject({ shippedSeq: 0 });
+    expect((await untilAway('clickhouse'))?.error).toMatch(/ClickHouse refuses connections/);
     expect(logs.filter((line) => line.startsWith('warn'))).toHaveLength(2);
     await toPostgres.restore();
     await toClickHouse.restore();
@@ -290,9 +297,8 @@ describe('the shipper', () => {
     toPostgres.freeze();
     toClickHouse.freeze();
     submit(some(10));
-    await sleep(4500);
-    expect(shipper?.status.get('ledger')?.state).toBe('away');
-    expect(shipper?.status.get('clickhouse')?.state).toBe('away');
+    await untilAway('ledger');
+    await untilAway('clickhouse');
     await Promise.all([toPostgres.restore(), toClickHouse.restore()]);
     await expectAllStored();
   });
@@ -335,9 +341,18 @@ describe('the shipper', () => {
   });
 
   it.each([
-    ['the cursors', false],
-    ['its own numbers, the cursor file being gone too', true],
-  ])('stores nothing from a new journal under an old node id: it contradicts %s', async (_, cursorGone) => {
+    ['ends before the cursors', { oldSegments: 2, newSegment: 1, cursorGone: false }],
+    ['has other frames where the cursors point', { oldSegments: 1, newSegment: 1, cursorGone: false }],
+    ['has other numbers where the cursors point', { oldSegments: 1, newSegment: 9, cursorGone: false }],
+    [
+      'has numbers that ClickHouse knows, its cursor gone',
+      { oldSegments: 2, newSegment: 1, cursorGone: true },
+    ],
+  ])('stores nothing from a new journal under an old node id that %s', async (_, old) => {
+    if (old.oldSegments === 2) {
+      writer.close();
+      openWriter();
+    }
     start();
     submit(some(5));
     submit(some(5));
@@ -345,14 +360,16 @@ describe('the shipper', () => {
     await shipper?.stop();
     writer.close();
     for (const file of readdirSync(journalFolder)) {
-      if (file !== CLICKHOUSE_CURSOR_FILE || cursorGone) rmSync(join(journalFolder, file));
+      if (file !== CLICKHOUSE_CURSOR_FILE || old.cursorGone) rmSync(join(journalFolder, file));
     }
     openWriter();
     submit(some(4).map((share) => ({ ...share, atMs: TEST_TIME_MS + 5_000_000 })));
+    if (old.newSegment !== 1) {
+      renameSync(segmentPath(journalFolder, 1), segmentPath(journalFolder, old.newSegment));
+    }
     start();
-    await sleep(1500);
     for (const consumer of ['ledger', 'clickhouse'] as const) {
-      expect(shipper?.status.get(consumer)).toMatchObject({
+      expect(await untilAway(consumer)).toMatchObject({
         state: 'away',
         error: expect.stringMatching(/NODE_ID|journal is damaged/),
       });
@@ -428,6 +445,12 @@ describe('inserting into ClickHouse', () => {
       round: 3,
       is_block: true,
     });
+    const hard = testBatch(42, [{ who: 'a', target: 1n << 150n }]);
+    await clickhouse.insertNative('submits', SUBMIT_COLUMNS, nativeBlocks(hard), hard.token);
+    const [{ work } = { work: '' }] = await clickhouse.rows<{ work: string }>(
+      'SELECT toString(work) AS work FROM submits WHERE seq = 42',
+    );
+    expect(work).toBe(((1n << 256n) / ((1n << 150n) + 1n)).toString());
     await clickhouse.close();
   });
 });

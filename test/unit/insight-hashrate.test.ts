@@ -2,7 +2,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { gammaQuantile, lowerGamma } from '../../engine/insight/gamma-quantile.js';
-import { estimateHashrate, formatHashrate, HashrateWindow, hashrateText } from '../../engine/insight/hashrate.js';
+import {
+  estimateHashrate,
+  formatHashrate,
+  HashrateWindow,
+  hashrateText,
+} from '../../engine/insight/hashrate.js';
 
 const Z = 1.959963984540054;
 
@@ -49,7 +54,10 @@ describe('band', () => {
   it('gives silence an upper bound once the difficulty is known, and none before', () => {
     const silent = { work: 0, shares: 0, squares: 0 };
     expect(estimateHashrate({ ...silent, heaviest: 2 ** 32 }, 600)).toMatchObject({ hs: 0, low: 0 });
-    expect(estimateHashrate({ ...silent, heaviest: 2 ** 32 }, 600).high).toBeCloseTo((3.6889 * 2 ** 32) / 600, -3);
+    expect(estimateHashrate({ ...silent, heaviest: 2 ** 32 }, 600).high).toBeCloseTo(
+      (3.6889 * 2 ** 32) / 600,
+      -3,
+    );
     expect(estimateHashrate({ ...silent, heaviest: 0 }, 600).high).toBe(Number.POSITIVE_INFINITY);
   });
 
@@ -82,13 +90,17 @@ describe('band', () => {
 
   it('always encloses the estimate, and narrows as shares come in', () => {
     fc.assert(
-      fc.property(fc.integer({ min: 1, max: 2_000_000 }), fc.double({ min: 1, max: 1e12, noNaN: true }), (n, w) => {
-        const rate = estimateHashrate(equal(n, w), 60);
-        expect(rate.low).toBeLessThan(rate.hs);
-        expect(rate.high).toBeGreaterThan(rate.hs);
-        const more = estimateHashrate(equal(n * 4, w), 240);
-        expect(more.high - more.low).toBeLessThan(rate.high - rate.low);
-      }),
+      fc.property(
+        fc.integer({ min: 1, max: 2_000_000 }),
+        fc.double({ min: 1, max: 1e12, noNaN: true }),
+        (n, w) => {
+          const rate = estimateHashrate(equal(n, w), 60);
+          expect(rate.low).toBeLessThan(rate.hs);
+          expect(rate.high).toBeGreaterThan(rate.hs);
+          const more = estimateHashrate(equal(n * 4, w), 240);
+          expect(more.high - more.low).toBeLessThan(rate.high - rate.low);
+        },
+      ),
       { seed: 5, numRuns: 300 },
     );
   });
@@ -156,7 +168,9 @@ describe('window', () => {
   });
 
   it('agrees with a plain list of shares, whatever the times', () => {
-    const shares = fc.array(fc.tuple(fc.integer({ min: 0, max: 4000 }), fc.integer({ min: 1, max: 1000 })), { maxLength: 200 });
+    const shares = fc.array(fc.tuple(fc.integer({ min: 0, max: 4000 }), fc.integer({ min: 1, max: 1000 })), {
+      maxLength: 200,
+    });
     fc.assert(
       fc.property(shares, (steps) => {
         const window = new HashrateWindow(60_000, 0, 6);

@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -119,7 +120,7 @@ describe('a found block', () => {
     const fifo = join(folder, `812345-${HASH}.hex.part`);
     execFileSync('mkfifo', [fifo]);
     expect(await submitWith(folder)).toMatch(/does not answer within/);
-    readFileSync(fifo);
+    await readFile(fifo);
   });
 
   async function submitWith(candidateDir: string): Promise<string> {

@@ -22,6 +22,8 @@ describe('amounts', () => {
     expect(btcFromSatoshis(1n)).toBe('0.00000001');
     expect(btcFromSatoshis(-250_000_000n)).toBe('-2.50000000');
     expect(satoshisFromBtc(1e-8)).toBe(1n);
+    expect(satoshisFromBtc('0.5')).toBe(50_000_000n);
+    expect(satoshisFromBtc('-12.25')).toBe(-1_225_000_000n);
     expect(satoshisFromBtc('20999999.97690000')).toBe(2_099_999_997_690_000n);
   });
 

@@ -21,7 +21,7 @@ import {
   WORKERS_MAX,
 } from './layout';
 import { prepareSearch, searchFours, searchOnes } from './search';
-import { compress, digest32, writeTables } from './sha256';
+import { compress, compressFirst, padDigest, writeTables } from './sha256';
 import { judgeLanes, layCoinbase, validateRange, validateRangeScalar } from './validate';
 
 let scratch: usize = 0;
@@ -100,9 +100,10 @@ export function absorb(before: f64, bytes: u32, last: bool): void {
     compress<u32>(state, words);
   }
   if (last) {
-    digest32<u32>(state, state);
-    v128.store(input, swapBytes<v128>(v128.load(state)));
-    v128.store(input, swapBytes<v128>(v128.load(state, 16)), 16);
+    padDigest<u32>(state);
+    compressFirst<u32>(words, state);
+    v128.store(input, swapBytes<v128>(v128.load(words)));
+    v128.store(input, swapBytes<v128>(v128.load(words, 16)), 16);
   }
 }
 

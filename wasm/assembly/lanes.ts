@@ -37,6 +37,14 @@ export function rotateRight<T>(x: T, bits: i32): T {
   return rotr<u32>(x, bits);
 }
 
+/** `word` in every lane. */
+// @ts-ignore: decorator
+@inline
+export function everywhere<T>(word: u32): T {
+  if (isVector<T>()) return i32x4.splat(word);
+  return word;
+}
+
 /** The u32 at `table + offset`, the same in every lane. */
 // @ts-ignore: decorator
 @inline

@@ -96,19 +96,19 @@ export const RESULT_REFUSED = 0x80000000;
 
 // Inside one worker's scratch. A lane holds one coinbase from the first unhashed byte to the end of its
 // padding (63 + 32 + 7,168 + 72 bytes) and the overshoot of 16-byte copies.
-export const SCRATCH_STATE = 0;
-export const SCRATCH_WORDS = 128;
-export const SCRATCH_HEADER = 384;
-export const SCRATCH_DIGEST = 640;
-export const SCRATCH_SEARCH = 768;
-export const SCRATCH_LANE_SHARES = 960; // per lane: address of its share slot
-export const SCRATCH_LANE_JOBS = 976; // per lane: address of its job slot
-export const SCRATCH_LANE_BLOCKS = 992; // per lane: coinbase blocks still to hash
-export const SCRATCH_LANE_BRANCHES = 1008; // per lane: merkle branches
-export const SCRATCH_LANES = 1024; // four of LANE_BYTES; also the host's window for sha256d and search
+export const SCRATCH_STATE = 0; // 16 words a lane: 8 of state, 8 of padding behind it
+export const SCRATCH_WORDS = 256; // 16 words a lane
+export const SCRATCH_HEADER = 512; // 16 words a lane
+export const SCRATCH_DIGEST = 768; // 8 words a lane
+export const SCRATCH_SEARCH = 896; // 24 words, see search.ts
+export const SCRATCH_LANE_SHARES = 1088; // per lane: address of its share slot
+export const SCRATCH_LANE_JOBS = 1104; // per lane: address of its job slot
+export const SCRATCH_LANE_BLOCKS = 1120; // per lane: coinbase blocks still to hash
+export const SCRATCH_LANE_BRANCHES = 1136; // per lane: merkle branches
+export const SCRATCH_LANES = 1152; // four of LANE_BYTES; also the host's window for sha256d and search
 export const LANE_BYTES = 7488;
-export const SCRATCH_WARM_JOB = 30976;
-export const SCRATCH_WARM_SHARES = 39168;
+export const SCRATCH_WARM_JOB = 31104;
+export const SCRATCH_WARM_SHARES = 39296;
 
 // What the host passes to sha256d at a time, through the lanes' room: whole blocks, room for padding behind.
 export const CHUNK_BYTES_MAX = 16384;

@@ -4,7 +4,7 @@
 //
 // A slot is checked before its lengths are used, and the lengths are read once: whatever the other threads
 // write meanwhile, no access leaves the slot.
-import { swapBytes } from './lanes';
+import { everywhere, swapBytes } from './lanes';
 import {
   BRANCHES_MAX,
   EXTRANONCE_BYTES_MAX,
@@ -48,7 +48,7 @@ import {
   SHARE_SLOTS_OFFSET,
   TAIL_BYTES_MAX,
 } from './layout';
-import { compress, compressFirst, compressPadding64, digest32 } from './sha256';
+import { compress, compressFirst, compressPadding64, padDigest } from './sha256';
 
 /**
  * Validates share slots first .. first+count-1 (wrapping at SHARE_SLOTS), four at a time; a single share left
@@ -165,6 +165,9 @@ export function judgeLanes<T>(scratch: usize, count: u32): void {
   const header = scratch + SCRATCH_HEADER;
   const digest = scratch + SCRATCH_DIGEST;
 
+  // From here on compressFirst(to, state) is the second SHA-256 of a double one: state is written 8 words deep.
+  padDigest<T>(state);
+
   // Coinbase. A lane whose message has ended keeps its state while the others go on.
   gatherNative<T>(job0 + JOB_MIDSTATE, job1 + JOB_MIDSTATE, job2 + JOB_MIDSTATE, job3 + JOB_MIDSTATE, state);
   gatherNative<T>(
@@ -194,7 +197,7 @@ export function judgeLanes<T>(scratch: usize, count: u32): void {
     }
     lane0 += 64;
   }
-  digest32<T>(state, words);
+  compressFirst<T>(words, state);
 
   // Merkle root: words 0..7 hold the hash so far, words 8..15 take the branch.
   everyLane = least<T>(scratch + SCRATCH_LANE_BRANCHES);
@@ -208,9 +211,9 @@ export function judgeLanes<T>(scratch: usize, count: u32): void {
     compressFirst<T>(state, words);
     compressPadding64<T>(state);
     if (i < everyLane) {
-      digest32<T>(state, words);
+      compressFirst<T>(words, state);
     } else {
-      digest32<T>(state, digest);
+      compressFirst<T>(digest, state);
       takeUnfinished<T>(words, digest, scratch + SCRATCH_LANE_BRANCHES, i);
     }
   }
@@ -245,7 +248,7 @@ export function judgeLanes<T>(scratch: usize, count: u32): void {
   for (let at: usize = 5; at < 15; at++) store<T>(header + at * sizeof<T>(), everywhere<T>(0));
   store<T>(header, everywhere<T>(640), 15 * sizeof<T>());
   compress<T>(state, header);
-  digest32<T>(state, digest);
+  compressFirst<T>(digest, state);
 
   scatter<T>(digest, words);
   for (let lane: u32 = 0; lane < count; lane++) {
@@ -273,13 +276,6 @@ export function isAtMost(hash: usize, target: usize): bool {
     if (h != t) return h < t;
   }
   return true;
-}
-
-// @ts-ignore: decorator
-@inline
-function everywhere<T>(word: u32): T {
-  if (isVector<T>()) return i32x4.splat(word);
-  return word;
 }
 
 /** 16 bytes of each lane, as four big-endian words: word i of all lanes at to + i * sizeof<T>(). */

@@ -82,7 +82,8 @@ export function exception(name: ErrorName, message: string): ClickHouseException
 /** Whatever was thrown, in ClickHouse's shape: the engine's errors keep their number and words. */
 export function toException(error: unknown): ClickHouseException {
   if (error instanceof ClickHouseException) return error;
-  const message = error instanceof Error ? error.message : String(error);
+  // The engine's blocking calls put a word of their own in front.
+  const message = (error instanceof Error ? error.message : String(error)).replace(/^Query failed: /, '');
   const code = /^Code: (\d+)\b/.exec(message)?.[1];
   if (code !== undefined) return new ClickHouseException(Number(code), message);
   // 1002 is ClickHouse's own number for "something else".

@@ -17,8 +17,6 @@ export interface FrontSettings {
   instance: string;
 }
 
-/** Exit code that tells the parent to try another port. */
-export const EXIT_PORT_BUSY = 98;
 const EXIT_ENGINE_BROKEN = 70;
 const DRAIN_MS = 5000;
 
@@ -41,9 +39,9 @@ function serve(settings: FrontSettings): void {
     spoolDir: settings.spoolDir,
     instance: settings.instance,
   });
-  server.on('error', (error: NodeJS.ErrnoException) => {
+  server.on('error', (error) => {
     console.error(`Port ${settings.port} of 127.0.0.1: ${error.message}`);
-    process.exit(error.code === 'EADDRINUSE' ? EXIT_PORT_BUSY : 1);
+    process.exit(1);
   });
   server.listen(settings.port, '127.0.0.1', () => {
     console.log(`ClickHouse ${engine.version} serves ${settings.engineDir} on 127.0.0.1:${settings.port}`);

@@ -116,12 +116,18 @@ function requireOneStatement(all: Token[]): Token[] {
 /** Rows in the SQL text can also stand behind EXPLAIN INSERT, WITH ... INSERT and INSERT ... SELECT ... FORMAT. */
 function requireNoHiddenRows(statement: readonly Token[]): void {
   const isInsert = isWord(statement[0], 'INSERT');
+  const select = statement.findIndex((token) => isWord(token, 'SELECT'));
   for (const [index, token] of statement.entries()) {
     const follower = statement[index + 1];
     if (index > 0 && isWord(token, 'INSERT') && isWord(follower, 'INTO')) {
       throw exception('NOT_IMPLEMENTED', 'INSERT must be the first word of its statement');
     }
-    if (isInsert && (isWord(token, 'INPUT') || isWord(token, 'FORMAT')) && follower !== undefined) {
+    if (
+      isInsert &&
+      index > select &&
+      (isWord(token, 'INPUT') || isWord(token, 'FORMAT')) &&
+      follower !== undefined
+    ) {
       throw exception('NOT_IMPLEMENTED', 'INSERT ... SELECT takes no input() and no FORMAT clause here');
     }
   }
