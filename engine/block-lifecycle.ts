@@ -60,7 +60,7 @@ export class BlockLifecycle {
     for (const [index, block] of open.entries()) {
       const standing = standings[index];
       const confirmations = standing?.isKnown ? standing.confirmations : null;
-      if (block.status === 'immature') await this.#watch(block, confirmations);
+      if (block.status === 'immature') await this.#watch(block, confirmations, tip);
       else await this.#judge(block, confirmations);
     }
   }
@@ -88,11 +88,11 @@ export class BlockLifecycle {
     onEvent({ type: 'block_rejected', block, reason });
   }
 
-  async #watch(block: BlockRow, confirmations: number | null): Promise<void> {
+  async #watch(block: BlockRow, confirmations: number | null, tip: number): Promise<void> {
     const { blocks, onEvent } = this.#options;
-    // A node that does not know a block it once had was given a new data folder: not a reorg, wait for it.
-    if (confirmations === null) return;
-    if (confirmations < 0) {
+    // The node may be behind or new: that it does not know the block proves nothing until it is far past it.
+    if (confirmations === null && tip < block.height + MATURITY_CONFIRMATIONS) return;
+    if (confirmations === null || confirmations < 0) {
       const outcome = await blocks.orphanBlock(block.hash, 'a reorg took it out of the best chain');
       if (outcome === 'reversed') onEvent({ type: 'block_orphaned', block });
     } else if (confirmations >= MATURITY_CONFIRMATIONS) {
@@ -107,7 +107,7 @@ export class BlockLifecycle {
     const coinbaseSats = await this.#options.chain.coinbaseSats(block.hash);
     // A coinbase may pay less than it could; never count more subsidy than it pays.
     const allowed = this.#options.subsidySats(block.height);
-    const subsidySats = coinbaseSats < allowed ? coinbaseSats : allowed;
-    return { ...this.#options.terms, subsidySats, feesSats: coinbaseSats - subsidySats };
+    const feesSats = coinbaseSats > allowed ? coinbaseSats - allowed : 0n;
+    return { ...this.#options.terms, subsidySats: coinbaseSats - feesSats, feesSats };
   }
 }

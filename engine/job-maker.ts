@@ -3,8 +3,8 @@
 import { bytesToHex } from './bitcoin/hex.js';
 import { targetToBytesLE } from './bitcoin/target.js';
 import type { BlockCandidate } from './shares/share-path.js';
-import { notificationLine } from './stratum/v1/reply.js';
 import type { JobMessage } from './stratum/thread-messages.js';
+import { notificationLine } from './stratum/v1/reply.js';
 import { type AssembledBlock, assembleBlock, buildJob, type Job, notifyParams } from './work/job.js';
 import type { BlockTemplate } from './work/template.js';
 

@@ -172,7 +172,8 @@ export class PoolPicture {
     const template = this.#template;
     const pipelines = this.#pipelines();
     const answered = stats?.journal.acceptedTotal ?? 0;
-    const host = config.stratumHost === '0.0.0.0' || config.stratumHost === '::' ? '127.0.0.1' : config.stratumHost;
+    const host =
+      config.stratumHost === '0.0.0.0' || config.stratumHost === '::' ? '127.0.0.1' : config.stratumHost;
     const delay: EventLoopDelay = {
       p50_s: seconds(this.#delay.percentile(50)),
       p99_s: seconds(this.#delay.percentile(99)),
@@ -343,12 +344,15 @@ export class PoolPicture {
         const balance = balanceOf.get(account.account);
         const workers = connected.get(account.account) ?? 0;
         const silentS =
-          account.lastShareAt === null ? Number.POSITIVE_INFINITY : (Date.now() - account.lastShareAt.getTime()) / 1000;
+          account.lastShareAt === null
+            ? Number.POSITIVE_INFINITY
+            : (Date.now() - account.lastShareAt.getTime()) / 1000;
         const window = this.#options.config.hashrateWindowS;
         return {
           account: account.account,
           workers,
-          state: workers === 0 ? 'offline' : silentS > Math.max(120, window * SILENT_RATIO) ? 'silent' : 'mining',
+          state:
+            workers === 0 ? 'offline' : silentS > Math.max(120, window * SILENT_RATIO) ? 'silent' : 'mining',
           hashrate_hs: String(Math.round(account.windowWork / window)),
           shares: account.shares,
           last_share_at: account.lastShareAt?.toISOString() ?? null,
@@ -425,8 +429,20 @@ export class PoolPicture {
     const away = snapshot.pipelines.filter(({ state }) => state !== 'ok');
     const { difference } = snapshot.shares;
     const list = [
-      part('stratum', true, `${config.stratumHost}:${snapshot.stratum.port}`, this.#stats === null ? 'starting' : null, 'starting'),
-      part('node', true, servers.nodeWhere, this.#nodeState === 'ok' ? null : (this.#nodeMessage ?? 'away'), this.#nodeState),
+      part(
+        'stratum',
+        true,
+        `${config.stratumHost}:${snapshot.stratum.port}`,
+        this.#stats === null ? 'starting' : null,
+        'starting',
+      ),
+      part(
+        'node',
+        true,
+        servers.nodeWhere,
+        this.#nodeState === 'ok' ? null : (this.#nodeMessage ?? 'away'),
+        this.#nodeState,
+      ),
       // Mining goes on without either store: the journal keeps what they miss.
       part('postgres', false, servers.postgresWhere, this.#postgresTrouble),
       part('clickhouse', false, servers.clickhouseWhere, this.#clickhouseTrouble),
@@ -444,7 +460,9 @@ export class PoolPicture {
     ];
     if (config.simMiners > 0) {
       const stopped = this.fleet === null ? 'starting' : null;
-      list.push(part('miners', false, `${config.simMiners} simulated, a process of their own`, stopped, 'starting'));
+      list.push(
+        part('miners', false, `${config.simMiners} simulated, a process of their own`, stopped, 'starting'),
+      );
     }
     return list;
   }

@@ -2,14 +2,13 @@
 // up to the node, keeps the books moving, and stops everything in reverse. Runs on the main thread; no
 // share passes through it.
 import { Worker } from 'node:worker_threads';
-import { migratePostgres } from '../storage/postgres/migrate.js';
+import { DataFolder } from '../storage/data-folder.js';
 import { BlockStore } from '../storage/postgres/block-store.js';
 import { type Database, explainPostgresError, openPostgres } from '../storage/postgres/connection.js';
+import { migratePostgres } from '../storage/postgres/migrate.js';
 import { PayoutStore } from '../storage/postgres/payout-store.js';
-import { DataFolder } from '../storage/data-folder.js';
 import { Shipper } from '../storage/shipper/shipper.js';
-import type { FromApiThread, ToApiThread } from './api/thread-messages.js';
-import type { BlockSubmitResult } from './api/thread-messages.js';
+import type { BlockSubmitResult, FromApiThread, ToApiThread } from './api/thread-messages.js';
 import { scriptFromAddress } from './bitcoin/address.js';
 import { displayHash } from './bitcoin/hex.js';
 import { blockSubsidy } from './bitcoin/subsidy.js';
@@ -22,8 +21,8 @@ import { BlockSubmitter, type SubmitOutcome } from './node/block-submitter.js';
 import { checkChainIdentity } from './node/chain-identity.js';
 import { blockStandings } from './node/chain-watcher.js';
 import { NodeRpc } from './node/rpc.js';
-import type { WalletRpc } from './node/wallet-rpc.js';
 import { type TemplateEvent, TemplateSource } from './node/template-source.js';
+import type { WalletRpc } from './node/wallet-rpc.js';
 import { NodeWallet } from './payouts/node-wallet.js';
 import { type PayoutEvent, PayoutRunner } from './payouts/payout-runner.js';
 import { PoolPicture } from './pool-picture.js';
@@ -38,7 +37,15 @@ import type {
 
 /** What happened, for the live feed and the log. */
 export type PoolEvent =
-  | { type: 'block_found'; height: number; hash: string; account: string; worker: string; status: string; reason: string }
+  | {
+      type: 'block_found';
+      height: number;
+      hash: string;
+      account: string;
+      worker: string;
+      status: string;
+      reason: string;
+    }
   | BlockEvent
   | PayoutEvent;
 
@@ -60,6 +67,7 @@ const STORE_WAIT_MS = 30_000;
 const STEP_MS = 1000;
 const PAYOUT_CONFIRMATIONS = { own: 1, open: 6 };
 const THREAD_STOP_MS = 8000;
+const FIRST_JOB_MS = 10_000;
 
 export class Pool {
   readonly parts: Part[] = [];
@@ -75,6 +83,7 @@ export class Pool {
   readonly #options: PoolOptions;
   /** What to stop, last started first. */
   readonly #stops: { what: string; stop: () => Promise<unknown> }[] = [];
+  #rpc!: NodeRpc;
   #connections!: Worker;
   #api: Worker | null = null;
   #jobs!: JobMaker;
@@ -89,7 +98,7 @@ export class Pool {
   #stepTimer: NodeJS.Timeout | undefined;
   #pictureTimer: NodeJS.Timeout | undefined;
   #stopped: Promise<void> | null = null;
-  readonly #submissions = new Set<Promise<void>>();
+  readonly #blockWork = new Set<Promise<void>>();
 
   private constructor(options: PoolOptions) {
     this.#options = options;
@@ -129,6 +138,7 @@ export class Pool {
 
     const rpcs = this.servers.nodes.map((endpoint) => new NodeRpc({ endpoint }));
     const [rpc] = rpcs as [NodeRpc, ...NodeRpc[]];
+    this.#rpc = rpc;
     this.#onStop('node client', async () => {
       for (const each of rpcs) each.close();
     });
@@ -196,7 +206,7 @@ export class Pool {
     this.#onStop('picture', () => this.picture.close());
     await this.picture.recall();
     await this.#startApi();
-    this.#startTemplates();
+    await this.#startTemplates();
     for (const block of await pendingCandidates(candidateDir)) this.#resubmit(block);
     await this.#startMiners(folder, rpc);
 
@@ -207,6 +217,7 @@ export class Pool {
       clearInterval(this.#pictureTimer);
       await this.#stepping;
     });
+    await this.#sendPicture();
   }
 
   async #migrate(database: Database): Promise<void> {
@@ -218,7 +229,8 @@ export class Pool {
       } catch (error) {
         const code = (error as { code?: string }).code ?? '';
         const passing = ['ECONNREFUSED', 'CONNECT_TIMEOUT', 'ENOTFOUND', 'EAI_AGAIN', '57P03'].includes(code);
-        if (!passing || performance.now() > until) throw new Error(explainPostgresError(error), { cause: error });
+        if (!passing || performance.now() > until)
+          throw new Error(explainPostgresError(error), { cause: error });
         if (!told) this.#log.warn(`waiting for Postgres: ${explainPostgresError(error)}`);
         await new Promise((resolve) => setTimeout(resolve, 1000));
       }
@@ -317,18 +329,17 @@ export class Pool {
       this.#toConnections({ type: 'drain' });
       await within(exited, THREAD_STOP_MS);
       await worker.terminate();
-      await Promise.allSettled(this.#submissions);
+      await Promise.allSettled(this.#blockWork);
     });
-    const listening = await new Promise<{ port: number; hashWorkers: number }>(
-      (resolve, reject) => {
-        worker.on('error', reject);
-        worker.on('message', (message: FromConnectionThread) => {
-          if (message.type === 'listening') resolve(message);
-          else if (message.type === 'failed') reject(new Error(`The stratum port cannot be opened: ${message.reason}`));
-          else this.#fromConnections(message);
-        });
-      },
-    );
+    const listening = await new Promise<{ port: number; hashWorkers: number }>((resolve, reject) => {
+      worker.on('error', reject);
+      worker.on('message', (message: FromConnectionThread) => {
+        if (message.type === 'listening') resolve(message);
+        else if (message.type === 'failed')
+          reject(new Error(`The stratum port cannot be opened: ${message.reason}`));
+        else this.#fromConnections(message);
+      });
+    });
     worker.on('error', (error) => {
       this.#log.fatal({ err: error }, 'the connection thread failed: the pool cannot serve miners and ends');
       process.emit('SIGTERM');
@@ -365,7 +376,8 @@ export class Pool {
     }
   }
 
-  #startTemplates(): void {
+  /** Resolves with the first job, or after a while without one: the node may come later. */
+  async #startTemplates(): Promise<void> {
     this.#templates = new TemplateSource({
       endpoints: this.servers.nodes,
       network: this.#config.network,
@@ -384,7 +396,9 @@ export class Pool {
       this.#log.error(`no node for a minute: the present work is probably wasted (${reason})`);
     });
     this.#onStop('templates', () => this.#templates.stop());
+    const first = new Promise((resolve) => this.#templates.once('template', resolve));
     this.#templates.start();
+    await within(first, FIRST_JOB_MS);
   }
 
   #takeTemplate({ template }: TemplateEvent): void {
@@ -392,6 +406,8 @@ export class Pool {
     const clean = template.previousBlockHash !== this.#tipHash;
     this.#tipHash = template.previousBlockHash;
     this.#sendJob(template, clean, 'all');
+    // Nobody else has our own chain: it must survive its only node being killed.
+    if (clean && this.servers.ownNode) this.#track(this.#rpc.flushChainToDisk());
     this.picture.template(template);
     this.fleet?.pace(template.height, this.picture.networkDifficulty);
   }
@@ -400,7 +416,9 @@ export class Pool {
     try {
       this.#toConnections({ type: 'job', job: this.#jobs.make(template), clean, audience });
     } catch (error) {
-      this.#log.error(`no job can be made of the template at height ${template.height}: ${(error as Error).message}`);
+      this.#log.error(
+        `no job can be made of the template at height ${template.height}: ${(error as Error).message}`,
+      );
     }
   }
 
@@ -440,11 +458,12 @@ export class Pool {
     this.#track(submitted.then((outcome) => this.#settleSubmission(block.hash, outcome)));
   }
 
+  /** Work on a block that the end of the pool waits for. */
   #track(work: Promise<void>): void {
     const guarded = work
       .catch((error: Error) => this.#log.error({ err: error }, `block: ${error.message}`))
-      .finally(() => this.#submissions.delete(guarded));
-    this.#submissions.add(guarded);
+      .finally(() => this.#blockWork.delete(guarded));
+    this.#blockWork.add(guarded);
   }
 
   async #startMiners(folder: DataFolder, rpc: NodeRpc): Promise<void> {
@@ -465,7 +484,8 @@ export class Pool {
     // Without a wallet for them the simulated miners work for the pool itself.
     if (accounts.length === 0 && config.poolAddress !== null) accounts.push(config.poolAddress);
     this.fleet = new SimFleet({
-      host: config.stratumHost === '0.0.0.0' || config.stratumHost === '::' ? '127.0.0.1' : config.stratumHost,
+      host:
+        config.stratumHost === '0.0.0.0' || config.stratumHost === '::' ? '127.0.0.1' : config.stratumHost,
       port: this.stratumPort,
       accounts,
       miners: config.simMiners,
@@ -499,15 +519,22 @@ export class Pool {
       worker.on('message', (message: FromApiThread) => {
         if (message.type === 'listening') resolve(message);
         else if (message.type === 'failed') reject(new Error(message.reason));
-        else if (message.type === 'log') this.#log[message.level]({ part: 'api', ...message.fields }, message.message);
+        else if (message.type === 'log')
+          this.#log[message.level]({ part: 'api', ...message.fields }, message.message);
       });
     });
-    worker.on('error', (error) => this.#log.error({ err: error }, 'the API thread failed; mining goes on without it'));
+    worker.on('error', (error) =>
+      this.#log.error({ err: error }, 'the API thread failed; mining goes on without it'),
+    );
     this.apiPort = listening.port;
     if (config.apiPort !== 0 && listening.port !== config.apiPort) {
       this.#log.warn(`port ${config.apiPort} is busy: the API listens on ${listening.port}`);
     }
-    this.parts.push({ name: 'API and page', where: `${config.apiHost}:${listening.port}`, setting: 'API_PORT' });
+    this.parts.push({
+      name: 'API and page',
+      where: `${config.apiHost}:${listening.port}`,
+      setting: 'API_PORT',
+    });
   }
 
   /** Moves blocks and payouts on; one at a time, and an outage is reported once. */

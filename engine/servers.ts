@@ -1,11 +1,11 @@
 // The servers a pool stands on: node, Postgres, ClickHouse. Each is the operator's own when its setting
 // names it, else one that Millrace brings up, keeps alive and takes down with itself.
 import { join } from 'node:path';
-import { type RunningBitcoind, startBitcoind } from '../storage/embedded/bitcoind.js';
-import { keepRunning } from '../storage/embedded/keep-running.js';
-import { startClickHouse } from '../storage/embedded/clickhouse.js';
-import { startPostgres } from '../storage/embedded/postgres.js';
 import type { ClickHouseOptions } from '../storage/clickhouse/client.js';
+import { type RunningBitcoind, startBitcoind } from '../storage/embedded/bitcoind.js';
+import { startClickHouse } from '../storage/embedded/clickhouse.js';
+import { keepRunning } from '../storage/embedded/keep-running.js';
+import { startPostgres } from '../storage/embedded/postgres.js';
 import type { Config } from './config/load.js';
 import type { Logger } from './config/log.js';
 import { parseRpcUrl, type RpcEndpoint } from './node/rpc-endpoint.js';

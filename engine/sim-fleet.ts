@@ -77,7 +77,12 @@ export class SimFleet {
     const { host, port, accounts, miners } = this.#options;
     const args = [
       ...['--host', host, '--port', String(port), '--miners', String(miners)],
-      ...['--account', accounts.join(','), '--hashrate', this.#paceHs === null ? 'max' : String(this.#paceHs)],
+      ...[
+        '--account',
+        accounts.join(','),
+        '--hashrate',
+        this.#paceHs === null ? 'max' : String(this.#paceHs),
+      ],
     ];
     // A session of its own: Ctrl-C reaches the pool alone, which then stops its parts in order.
     const child = fork(join(projectRoot(), 'dist', 'loadtest', 'sim-miners.js'), args, {
@@ -94,7 +99,10 @@ export class SimFleet {
     child.on('error', (error) => this.#options.log('warn', `simulated miners: ${error.message}`));
     child.on('exit', () => {
       if (this.#stopping) return;
-      this.#options.log('warn', `the simulated miners ended and are started again. ${complaint.trim()}`.trim());
+      this.#options.log(
+        'warn',
+        `the simulated miners ended and are started again. ${complaint.trim()}`.trim(),
+      );
       this.#restart = setTimeout(() => {
         this.#child = this.#start();
         this.#send();

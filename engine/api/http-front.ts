@@ -101,20 +101,17 @@ export function serveRoutes(app: UwsApp, options: HttpFrontOptions): void {
 function framingFault(req: UwsRequest): string | null {
   let lengths = 0;
   let length = '0';
-  let hosts = 0;
   let encoded = false;
   req.forEach((name, value) => {
     if (name === 'content-length') {
       lengths++;
       length = value;
     } else if (name === 'transfer-encoding') encoded = true;
-    else if (name === 'host') hosts++;
   });
   if (encoded) return 'Transfer-Encoding is not accepted: no resource here takes a body.';
   if (lengths > 1) return 'Content-Length is given more than once.';
   if (!/^\d{1,15}$/.test(length)) return 'Content-Length is not a number.';
-  if (Number(length) > 0) return 'A body is not accepted: no resource here takes one.';
-  return hosts > 1 ? 'Host is given more than once.' : null;
+  return Number(length) > 0 ? 'A body is not accepted: no resource here takes one.' : null;
 }
 
 function run(handler: Handler, exchange: Exchange, options: HttpFrontOptions): void {

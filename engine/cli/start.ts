@@ -1,9 +1,10 @@
 // `npm start`: runs the pool in the foreground, shows what it brought up and what happens, and ends it in
 // order on Ctrl-C or SIGTERM. A second signal ends it at once.
-import { Pool, type PoolEvent } from '../pool.js';
+
 import type { Config } from '../config/load.js';
 import { createLogger, type Logger } from '../config/log.js';
-import { LiveLine, btc, poolLine } from './live-line.js';
+import { Pool, type PoolEvent } from '../pool.js';
+import { btc, LiveLine, poolLine } from './live-line.js';
 import { projectVersion } from './prepare-start.js';
 
 const LINE_EVERY_MS = 1000;
@@ -65,9 +66,15 @@ export async function start(config: Config): Promise<number> {
       else {
         const { hashrate, shares, blocks, balances, node, stratum } = picture;
         log.info(
-          { event: 'status', height: node.height, hashrate: hashrate.m5, workers: stratum.workers,
+          {
+            event: 'status',
+            height: node.height,
+            hashrate: hashrate.m5,
+            workers: stratum.workers,
             shares: { answered_true: shares.answered_true, difference: shares.difference },
-            blocks: { ...blocks, last: undefined }, balances },
+            blocks: { ...blocks, last: undefined },
+            balances,
+          },
           poolLine(picture),
         );
       }
@@ -101,7 +108,9 @@ function showTable(pool: Pool, line: LiveLine, log: Logger, isTerminal: boolean)
     [
       '',
       `  ${'PART'.padEnd(name)}  ${'RUNS'.padEnd(where)}  REPLACED OR SET BY`,
-      ...pool.parts.map((part) => `  ${part.name.padEnd(name)}  ${part.where.padEnd(where)}  ${part.setting}`),
+      ...pool.parts.map(
+        (part) => `  ${part.name.padEnd(name)}  ${part.where.padEnd(where)}  ${part.setting}`,
+      ),
       '',
       `  Connect a miner   ${urls.miners}   user: <address>.<worker>, any password`,
       `  Watch             ${urls.page}`,
@@ -133,16 +142,29 @@ function report(event: PoolEvent, log: Logger): void {
     case 'block_orphaned':
     case 'block_rejected': {
       const { height, hash } = event.block;
-      log.warn({ event: event.type, height, hash }, `block ${height} is ${event.type === 'block_orphaned' ? 'orphaned: its credit is reversed' : `rejected (${event.reason})`}`);
+      log.warn(
+        { event: event.type, height, hash },
+        `block ${height} is ${event.type === 'block_orphaned' ? 'orphaned: its credit is reversed' : `rejected (${event.reason})`}`,
+      );
       break;
     }
     case 'payout_waiting':
-      log.warn({ event: event.type, payout: String(event.payout.id) }, `payout ${event.payout.id} waits: ${event.reason}`);
+      log.warn(
+        { event: event.type, payout: String(event.payout.id) },
+        `payout ${event.payout.id} waits: ${event.reason}`,
+      );
       break;
     default: {
       const sats = event.payout.outputs.reduce((sum, output) => sum + output.sentSats, 0n).toString();
-      const facts = { payout: String(event.payout.id), txid: event.payout.txid, sats, payees: event.payout.outputs.length };
-      const state = { payout_signed: 'signed', payout_broadcast: 'broadcast', payout_confirmed: 'confirmed' }[event.type];
+      const facts = {
+        payout: String(event.payout.id),
+        txid: event.payout.txid,
+        sats,
+        payees: event.payout.outputs.length,
+      };
+      const state = { payout_signed: 'signed', payout_broadcast: 'broadcast', payout_confirmed: 'confirmed' }[
+        event.type
+      ];
       const text = `payout ${event.payout.id} of ${btc(sats)} BTC to ${event.payout.outputs.length} miner(s) ${state}`;
       if (event.type === 'payout_signed') log.debug({ event: event.type, ...facts }, text);
       else log.info({ event: event.type, ...facts }, text);

@@ -345,6 +345,15 @@ export class NodeRpc {
     return this.#call('uptime', [], (result) => numberOf(result, 'uptime'), options);
   }
 
+  /**
+   * Makes the node write its chain to disk now: it does so by itself about once an hour, and a killed node
+   * forgets what came after. Costs a walk over all unspent coins, so only for a small chain of our own.
+   * (`gettxoutsetinfo` flushes first; Bitcoin Core, rpc/blockchain.cpp.)
+   */
+  async flushChainToDisk(): Promise<void> {
+    await this.#call('gettxoutsetinfo', ['none'], () => undefined);
+  }
+
   /** Asks the node to shut down. */
   async stop(): Promise<void> {
     await this.#call('stop', [], () => undefined, { repeatable: false });

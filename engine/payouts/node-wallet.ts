@@ -27,7 +27,9 @@ export class NodeWallet implements PayoutWallet {
     const { psbt } = await this.#wallet.walletProcessPsbt(funded.psbt);
     const { complete, transactionHex } = await this.#rpc.finalizePsbt(psbt);
     if (!complete || transactionHex === undefined) {
-      throw new Error('The node wallet cannot sign the payout: keys are missing. Use a wallet that owns its coins');
+      throw new Error(
+        'The node wallet cannot sign the payout: keys are missing. Use a wallet that owns its coins',
+      );
     }
     const { txid } = await this.#rpc.decodeRawTransaction(transactionHex);
     return { txid, rawTransaction: transactionHex, networkFeeSats: funded.feeSats };

@@ -97,7 +97,8 @@ export class PayoutRunner {
     if (payout.txid === null) throw new Error(`payout ${payout.id} was broadcast but has no txid`);
     const confirmations = await wallet.confirmations(payout.txid);
     if (confirmations !== null && confirmations >= confirmationsNeeded) {
-      if ((await store.markConfirmed(payout.id)) === 'confirmed') onEvent({ type: 'payout_confirmed', payout });
+      if ((await store.markConfirmed(payout.id)) === 'confirmed')
+        onEvent({ type: 'payout_confirmed', payout });
       return;
     }
     const unseen = confirmations === null || confirmations < 0;

@@ -2,6 +2,9 @@
 // -> answer. Runs on the connection thread, once per event-loop turn for all shares of that turn. Knows
 // no protocol: an owner (a session) hands shares in and is told each verdict after it is in the journal.
 // Order of things: DESIGN.md, "the journey of a share".
+
+import { SHARE } from '../../storage/journal/record.js';
+import { JournalWriteError, type JournalWriter } from '../../storage/journal/writer.js';
 import {
   RESULT_MEETS_NETWORK,
   RESULT_MEETS_SHARE,
@@ -10,8 +13,6 @@ import {
   SHARE_SLOTS,
   SHARE_SLOTS_OFFSET,
 } from '../../wasm/slots.js';
-import { SHARE } from '../../storage/journal/record.js';
-import { JournalWriteError, type JournalWriter } from '../../storage/journal/writer.js';
 import { type ShareVerdict, VERDICTS, type VerdictFacts, verdictByName } from '../work/verdict.js';
 import type { DuplicateFilter } from './duplicate-filter.js';
 import type { ValidationPool } from './validation-pool.js';

@@ -1,7 +1,7 @@
 // The program of the connection thread (a worker_thread): accepts miners, reads their lines, owns the
 // share path and the journal. It knows no database and no node; the coordinator gives it jobs and gets
 // block candidates. One write per socket per event-loop turn.
-import { type Server, type Socket, createServer } from 'node:net';
+import { createServer, type Server, type Socket } from 'node:net';
 import { monitorEventLoopDelay, performance } from 'node:perf_hooks';
 import { parentPort, workerData } from 'node:worker_threads';
 import { JournalWriter } from '../../storage/journal/writer.js';
@@ -46,7 +46,8 @@ interface Connection {
   dirty: boolean;
 }
 
-if (parentPort === null) throw new Error('connection-thread.js is a worker thread of the pool, not a program');
+if (parentPort === null)
+  throw new Error('connection-thread.js is a worker thread of the pool, not a program');
 const parent = parentPort;
 const settings = workerData as ConnectionThreadSettings;
 const post = (message: FromConnectionThread): void => parent.postMessage(message);
@@ -127,7 +128,8 @@ class ConnectionThread implements SessionHost {
     const port = await this.#listen();
     this.#sweepTimer = setInterval(() => this.#sweep(), SWEEP_MS);
     const { workers } = this.#pool;
-    post({ type: 'listening', port, hashWorkers: workers, round: this.#journal.round });
+    post({ type: 'listening', port, hashWorkers: workers });
+    post({ type: 'stats', stats: this.#stats() });
   }
 
   handle(message: ToConnectionThread): void {
@@ -308,7 +310,7 @@ class ConnectionThread implements SessionHost {
 
   #accept(socket: Socket): void {
     if (this.#draining || this.#connections.size >= settings.maxConnections) {
-      this.#closed['full'] = (this.#closed['full'] ?? 0) + 1;
+      this.#closed.full = (this.#closed.full ?? 0) + 1;
       socket.destroy();
       return;
     }

@@ -93,7 +93,7 @@ export interface ConnectionThreadStats {
 }
 
 export type FromConnectionThread =
-  | { type: 'listening'; port: number; hashWorkers: number; round: number }
+  | { type: 'listening'; port: number; hashWorkers: number }
   | { type: 'failed'; reason: string }
   | { type: 'candidate'; candidate: CandidateMessage }
   /** Sessions wait for a new difficulty and the last job is too old to carry it. */

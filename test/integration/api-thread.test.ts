@@ -314,6 +314,7 @@ describe('API thread', () => {
 
   it.each([
     ['two different lengths', 'Content-Length: 0\r\nContent-Length: 35\r\n'],
+    ['two different lengths, the last one zero', 'Content-Length: 35\r\nContent-Length: 0\r\n'],
     ['two equal lengths', 'Content-Length: 5\r\nContent-Length: 5\r\n'],
     ['a body on GET', 'Content-Length: 35\r\n'],
     ['a length that is no number', 'Content-Length: 0x5\r\n'],
@@ -340,6 +341,22 @@ describe('API thread', () => {
     // A bare carriage return may also be the middle of a line that has not arrived yet: then nothing is answered.
     expect(closed || text === '').toBe(true);
     expect((text.match(/HTTP\/1\.1 /g) ?? []).length).toBeLessThanOrEqual(1);
+  });
+
+  it.each([
+    ['GET', 'Transfer-Encoding: chunked\r\n', '0\r\n\r\n'],
+    ['GET', 'Content-Length: 2\r\n', '{}'],
+    ['HEAD', 'Content-Length: 2\r\n', '{}'],
+    ['POST', 'Content-Length: 2\r\n', '{}'],
+  ])('refuses a well-formed body on %s (%s) and says why', async (method, headers, body) => {
+    const { text, closed } = await raw(
+      port,
+      `${method} /health HTTP/1.1\r\nHost: x\r\n${headers}\r\n${body}`,
+    );
+    expect(text).toMatch(/^HTTP\/1\.1 400 Bad Request\r\n/);
+    expect(text.includes('"code":"bad_request"')).toBe(method !== 'HEAD');
+    expect(text.match(/connection: close/gi)).toHaveLength(1);
+    expect(closed).toBe(true);
   });
 
   it('survives clients that leave in the middle, and rubbish', async () => {

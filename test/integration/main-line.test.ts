@@ -4,8 +4,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openPostgres } from '../../storage/postgres/connection.js';
 import { LedgerStore } from '../../storage/postgres/ledger-store.js';
-import { PoolProcess, temporaryFolder } from './pool-process.js';
 import { embeddedPostgresUrl } from './embedded-postgres-url.js';
+import { PoolProcess, temporaryFolder } from './pool-process.js';
 
 const MINUTES = 60_000;
 
@@ -21,49 +21,63 @@ describe('npm start with nothing configured', () => {
     pool.remove();
   }, MINUTES);
 
-  it('is healthy and finds blocks that the node accepts', async () => {
-    await pool.until('three blocks are credited', async () => (await pool.stats()).blocks.immature >= 3);
-    const { status, body } = await pool.health();
-    expect(body).toMatchObject({ status: 'ok' });
-    expect(status).toBe(200);
-    const { stratum, network, node } = await pool.stats();
-    expect(network).toBe('private');
-    expect(node.chain).toBe('signet');
-    expect(stratum.workers).toBe(3);
-    expect(node.height).toBeGreaterThanOrEqual(3);
-  }, MINUTES);
+  it(
+    'is healthy and finds blocks that the node accepts',
+    async () => {
+      await pool.until('three blocks are credited', async () => (await pool.stats()).blocks.immature >= 3);
+      const { status, body } = await pool.health();
+      expect(body).toMatchObject({ status: 'ok' });
+      expect(status).toBe(200);
+      const { stratum, network, node } = await pool.stats();
+      expect(network).toBe('private');
+      expect(node.chain).toBe('signet');
+      expect(stratum.workers).toBe(3);
+      expect(node.height).toBeGreaterThanOrEqual(3);
+    },
+    MINUTES,
+  );
 
-  it('matures coins at 101 confirmations and pays them out', async () => {
-    await pool.until(
-      'a block matured and a payout confirmed',
-      async () => {
-        const { blocks, payouts } = await pool.stats();
-        return blocks.confirmed >= 1 && payouts.by_status.confirmed >= 1;
-      },
-      5 * MINUTES,
-    );
-    const { balances } = await pool.stats();
-    expect(BigInt(balances.paid_sats)).toBeGreaterThan(0n);
-    expect(balances.ledger_imbalance_sats).toBe('0');
-    expect(balances.ledger_mismatches).toBe(0);
-  }, 6 * MINUTES);
-
-  it('has each share that was answered true once in the journal, in ClickHouse and in Postgres', async () => {
-    let seen: unknown;
-    await pool.until('a moment without shares on the way', async () => {
-      const { shares } = await pool.stats();
-      const [rows] = (await pool.sql('SELECT count(), sum(difficulty) FROM shares')).split('\t');
-      seen = { rows, shares };
-      return (
-        Number(rows) === shares.answered_true &&
-        shares.clickhouse_rows === shares.answered_true &&
-        shares.postgres_accepted === shares.answered_true &&
-        shares.difference === 0
+  it(
+    'matures coins at 101 confirmations and pays them out',
+    async () => {
+      await pool.until(
+        'a block matured and a payout confirmed',
+        async () => {
+          const { blocks, payouts } = await pool.stats();
+          return blocks.confirmed >= 1 && payouts.by_status.confirmed >= 1;
+        },
+        5 * MINUTES,
       );
-    }).catch((error: Error) => {
-      throw new Error(`${error.message}\n${JSON.stringify(seen)}`);
-    });
-  }, 2 * MINUTES);
+      const { balances } = await pool.stats();
+      expect(BigInt(balances.paid_sats)).toBeGreaterThan(0n);
+      expect(balances.ledger_imbalance_sats).toBe('0');
+      expect(balances.ledger_mismatches).toBe(0);
+    },
+    6 * MINUTES,
+  );
+
+  it(
+    'has each share that was answered true once in the journal, in ClickHouse and in Postgres',
+    async () => {
+      let seen: unknown;
+      await pool
+        .until('a moment without shares on the way', async () => {
+          const { shares } = await pool.stats();
+          const [rows] = (await pool.sql('SELECT count(), sum(difficulty) FROM shares')).split('\t');
+          seen = { rows, shares };
+          return (
+            Number(rows) === shares.answered_true &&
+            shares.clickhouse_rows === shares.answered_true &&
+            shares.postgres_accepted === shares.answered_true &&
+            shares.difference === 0
+          );
+        })
+        .catch((error: Error) => {
+          throw new Error(`${error.message}\n${JSON.stringify(seen)}`);
+        });
+    },
+    2 * MINUTES,
+  );
 
   it('keeps a ledger that sums to zero and agrees with /api/stats and /metrics', async () => {
     const database = openPostgres({ url: embeddedPostgresUrl(dataDir), poolSize: 1, timeoutS: 10 });
@@ -105,29 +119,39 @@ describe('npm start with nothing configured', () => {
     await expect(pool.sql('INSERT INTO shares SELECT * FROM shares')).rejects.toThrow();
   });
 
-  it('loses nothing by kill -9: the next start finds its children, its chain, its shares and its balances', async () => {
-    const before = await pool.stats();
-    await pool.stop('SIGKILL');
-    pool = await PoolProcess.start(['--sim-miners', '1'], { dataDir });
-    await pool.until('the pool serves again', async () => (await pool.health()).status === 200);
-    await pool.until('every share is in both stores', async () => {
-      const { shares } = await pool.stats();
-      return shares.clickhouse_rows === shares.answered_true && shares.postgres_accepted === shares.answered_true;
-    });
-    const after = await pool.stats();
-    expect(after.shares.answered_true).toBeGreaterThanOrEqual(before.shares.answered_true);
-    expect(after.node.height).toBeGreaterThanOrEqual(before.node.height);
-    expect(after.blocks.confirmed).toBeGreaterThanOrEqual(before.blocks.confirmed);
-    expect(BigInt(after.balances.paid_sats)).toBeGreaterThanOrEqual(BigInt(before.balances.paid_sats));
-    expect(after.shares.difference).toBe(0);
-  }, 3 * MINUTES);
+  it(
+    'loses nothing by kill -9: the next start finds its children, its chain, its shares and its balances',
+    async () => {
+      const before = await pool.stats();
+      await pool.stop('SIGKILL');
+      pool = await PoolProcess.start(['--sim-miners', '1'], { dataDir });
+      await pool.until('the pool serves again', async () => (await pool.health()).status === 200);
+      await pool.until('every share is in both stores', async () => {
+        const { shares } = await pool.stats();
+        return (
+          shares.clickhouse_rows === shares.answered_true && shares.postgres_accepted === shares.answered_true
+        );
+      });
+      const after = await pool.stats();
+      expect(after.shares.answered_true).toBeGreaterThanOrEqual(before.shares.answered_true);
+      expect(after.node.height).toBeGreaterThanOrEqual(before.node.height);
+      expect(after.blocks.confirmed).toBeGreaterThanOrEqual(before.blocks.confirmed);
+      expect(BigInt(after.balances.paid_sats)).toBeGreaterThanOrEqual(BigInt(before.balances.paid_sats));
+      expect(after.shares.difference).toBe(0);
+    },
+    3 * MINUTES,
+  );
 
-  it('ends on SIGTERM with exit code 0 and leaves no process behind', async () => {
-    const children = await childrenOf(pool.pid);
-    expect(children.length).toBeGreaterThanOrEqual(4);
-    expect(await pool.stop('SIGTERM')).toBe(0);
-    for (const pid of children) expect(isAlive(pid), `process ${pid}`).toBe(false);
-  }, MINUTES);
+  it(
+    'ends on SIGTERM with exit code 0 and leaves no process behind',
+    async () => {
+      const children = await childrenOf(pool.pid);
+      expect(children.length).toBeGreaterThanOrEqual(4);
+      expect(await pool.stop('SIGTERM')).toBe(0);
+      for (const pid of children) expect(isAlive(pid), `process ${pid}`).toBe(false);
+    },
+    MINUTES,
+  );
 });
 
 async function childrenOf(pid: number): Promise<number[]> {

@@ -138,7 +138,10 @@ export class PoolProcess {
         // Not up yet: asked again.
       }
       if (performance.now() > end || this.#child.exitCode !== null) {
-        const log = this.log.slice(-15).map((line) => JSON.stringify(line)).join('\n');
+        const log = this.log
+          .slice(-15)
+          .map((line) => JSON.stringify(line))
+          .join('\n');
         throw new Error(`not within ${withinMs} ms: ${what}\n${log}\n${this.#stderr}`);
       }
       await new Promise((resolve) => setTimeout(resolve, 200));

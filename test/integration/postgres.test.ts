@@ -159,11 +159,14 @@ describe('the embedded PostgreSQL', () => {
   it.skipIf(process.platform !== 'linux')(
     'does not believe a lock file whose process id belongs to a stranger now',
     async () => {
-      // What a machine that lost power leaves; the id is given to some other program after the boot.
-      const lock = [process.pid, clusterDir, 1, 5432, '', '127.0.0.1', '', 'ready   '].join('\n');
+      // What a machine that lost power leaves; the id belongs to another program of that user after the boot.
+      const stranger = spawn('sleep', ['60'], isRoot ? { uid: 65_534, gid: 65_534 } : {});
+      const lock = [stranger.pid, clusterDir, 1, 5432, '', '127.0.0.1', '', 'ready   '].join('\n');
       writeFileSync(join(clusterDir, 'postmaster.pid'), `${lock}\n`);
       const server = await start();
-      expect(server.pid).not.toBe(process.pid);
+      expect(server.pid).not.toBe(stranger.pid);
+      expect(stranger.exitCode).toBeNull();
+      stranger.kill();
       await stop(server);
     },
   );

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { targetFromDifficulty, targetToBytesLE } from '../../engine/bitcoin/target.js';
+import type { ShareTarget } from '../../engine/shares/share-path.js';
 import type { BoardJob } from '../../engine/stratum/job-board.js';
 import type { JobMessage } from '../../engine/stratum/thread-messages.js';
 import {
@@ -8,7 +9,6 @@ import {
   type SessionRefusal,
   type SessionShare,
 } from '../../engine/stratum/v1/session.js';
-import type { ShareTarget } from '../../engine/shares/share-path.js';
 import { verdictByName } from '../../engine/work/verdict.js';
 
 const ADDRESS = 'bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080';
@@ -162,7 +162,9 @@ describe('Stratum V1 session', () => {
 
   it('does not journal what an unknown peer submits, but answers it', () => {
     const h = harness();
-    expect(h.say(submitLine(GOOD))).toMatchObject([{ id: 7, result: null, error: [25, expect.any(String), null] }]);
+    expect(h.say(submitLine(GOOD))).toMatchObject([
+      { id: 7, result: null, error: [25, expect.any(String), null] },
+    ]);
     h.say('{"id":1,"method":"mining.subscribe"}');
     expect(h.say(submitLine(GOOD))).toMatchObject([{ error: [24, expect.any(String), null] }]);
     expect(h.unjournaled).toEqual(['not_subscribed', 'unauthorized']);
@@ -240,7 +242,9 @@ describe('Stratum V1 session', () => {
     '\u0000\u0001\ud800',
   ])('answers %s with an error and stays up', (line) => {
     const h = harness();
-    expect(h.say(line)).toMatchObject([{ result: null, error: [expect.any(Number), expect.any(String), null] }]);
+    expect(h.say(line)).toMatchObject([
+      { result: null, error: [expect.any(Number), expect.any(String), null] },
+    ]);
     expect(h.say('{"id":1,"method":"mining.subscribe"}')[0]).toMatchObject({ error: null });
   });
 

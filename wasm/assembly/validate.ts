@@ -20,9 +20,9 @@ import {
   JOB_REMAINDER_BYTES,
   JOB_SLOT_BYTES,
   JOB_SLOTS,
+  JOB_SLOTS_OFFSET,
   JOB_TAIL,
   JOB_TAIL_BYTES,
-  JOB_SLOTS_OFFSET,
   LANE_BYTES,
   RESULT_MEETS_NETWORK,
   RESULT_MEETS_SHARE,
@@ -44,8 +44,8 @@ import {
   SHARE_RESULT,
   SHARE_SLOT_BYTES,
   SHARE_SLOTS,
-  SHARE_TARGET,
   SHARE_SLOTS_OFFSET,
+  SHARE_TARGET,
   TAIL_BYTES_MAX,
 } from './layout';
 import { compress, compressFirst, compressPadding64, padDigest } from './sha256';
@@ -146,7 +146,8 @@ export function layCoinbase(scratch: usize, lane: u32, share: usize, job: usize)
 
 /**
  * Hashes and judges the shares laid into lanes 0..count-1 and writes hash and result into their slots.
- * T = v128 takes two to four (an empty lane repeats lane 0 and is thrown away), T = u32 takes one.
+ * T = v128 takes two to four, T = u32 takes one. An empty lane hashes what was left in it, with the job and the
+ * lengths of lane 0, and is thrown away.
  */
 export function judgeLanes<T>(scratch: usize, count: u32): void {
   for (let lane: u32 = count; lane < 4; lane++) {
@@ -182,8 +183,8 @@ export function judgeLanes<T>(scratch: usize, count: u32): void {
   let lane0 = scratch + SCRATCH_LANES;
   for (let i: u32 = 0; i < anyLane; i++) {
     const lane1 = lane0 + LANE_BYTES;
-    const lane2 = count > 2 ? lane1 + LANE_BYTES : lane0;
-    const lane3 = count > 3 ? lane2 + LANE_BYTES : lane0;
+    const lane2 = lane1 + LANE_BYTES;
+    const lane3 = lane2 + LANE_BYTES;
     for (let part: usize = 0; part < 4; part++) {
       const at = part << 4;
       gather<T>(lane0 + at, lane1 + at, lane2 + at, lane3 + at, words + part * 4 * sizeof<T>());

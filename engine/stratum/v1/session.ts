@@ -1,18 +1,19 @@
 // One miner's connection as Stratum V1 sees it: what was negotiated, which difficulty each job was sent
 // with, and the dispatch of requests. Knows no socket: lines come in, `send` takes what goes out. Each
 // request gets exactly one reply; whatever arrives, nothing is thrown out of `handleLine`.
-import { targetFromDifficulty, targetToBytesLE } from '../../bitcoin/target.js';
+
 import type { NetworkName } from '../../bitcoin/networks.js';
+import { targetFromDifficulty, targetToBytesLE } from '../../bitcoin/target.js';
 import type { ShareOwner, ShareTarget } from '../../shares/share-path.js';
-import { type ShareVerdict, type VerdictFacts, verdictByName } from '../../work/verdict.js';
 import { Vardiff, type VardiffSettings } from '../../work/vardiff.js';
+import { type ShareVerdict, type VerdictFacts, verdictByName } from '../../work/verdict.js';
 import type { BoardJob } from '../job-board.js';
 import type { UserName } from '../user-name.js';
 import { authorize } from './methods/authorize.js';
 import { configure } from './methods/configure.js';
 import { submit } from './methods/submit.js';
 import { subscribe } from './methods/subscribe.js';
-import { StratumError, errorLine, notificationLine, resultLine } from './reply.js';
+import { errorLine, notificationLine, resultLine, StratumError } from './reply.js';
 
 /** What a session needs of the thread it lives in. */
 export interface SessionHost {

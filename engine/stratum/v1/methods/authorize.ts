@@ -9,7 +9,8 @@ const NAMES_MAX = 1024;
 
 export function authorize(session: Session, params: readonly unknown[]): true {
   const [user] = params;
-  if (typeof user !== 'string' || user === '') throw new StratumError(24, 'mining.authorize needs a user name');
+  if (typeof user !== 'string' || user === '')
+    throw new StratumError(24, 'mining.authorize needs a user name');
   if (session.workers.has(user)) return true;
   if (session.workers.size >= NAMES_MAX) {
     throw new StratumError(24, `At most ${NAMES_MAX} workers on one connection`);

@@ -12,7 +12,10 @@ export function configure(session: Session, params: readonly unknown[]): Record<
   const [extensions, options] = params;
   if (!Array.isArray(extensions)) throw new StratumError(20, 'mining.configure needs a list of extensions');
   if (extensions.length > EXTENSIONS_MAX) throw new StratumError(20, 'Too many extensions');
-  const settings = (typeof options === 'object' && options !== null ? options : {}) as Record<string, unknown>;
+  const settings = (typeof options === 'object' && options !== null ? options : {}) as Record<
+    string,
+    unknown
+  >;
   const reply: Record<string, unknown> = {};
   for (const extension of extensions) {
     if (typeof extension !== 'string' || extension.length > 64) {

@@ -4,7 +4,7 @@
 import { hexToBytes } from '../../../bitcoin/hex.js';
 import type { ShareVerdict } from '../../../work/verdict.js';
 import type { BoardJob } from '../../job-board.js';
-import type { Session } from '../session.js';
+import type { Session, SessionRefusal, SessionShare } from '../session.js';
 
 /** A header may not lie further ahead of the template's time (consensus: 2 hours ahead of the node). */
 const NTIME_AHEAD_MAX_SECONDS = 7200;
@@ -17,53 +17,51 @@ export function submit(
   params: readonly unknown[],
   receivedUs: number,
 ): void {
-  if (!session.subscribed) return session.refuseUnjournaled(requestId, 'not_subscribed');
-  const [user, jobId, extranonce2, ntime, nonce, versionBits] = params;
-  const identity = typeof user === 'string' ? session.workers.get(user) : undefined;
-  if (identity === undefined) return session.refuseUnjournaled(requestId, 'unauthorized');
-
-  let job: BoardJob | undefined;
-  const refuse = (verdict: ShareVerdict): void => {
-    session.refuse({ requestId, identity, job, verdict, receivedUs, ...words(ntime, nonce) });
-  };
-  if (params.length < 5 || params.length > 6 || typeof jobId !== 'string') return refuse('malformed');
-  if (!isWord(ntime) || !isWord(nonce) || (versionBits !== undefined && !isWord(versionBits))) {
-    return refuse('malformed');
+  if (!session.subscribed) {
+    session.refuseUnjournaled(requestId, 'not_subscribed');
+    return;
   }
-  if (typeof extranonce2 !== 'string' || !HEX.test(extranonce2)) return refuse('malformed');
-  job = session.findJob(jobId);
-  if (job === undefined) return refuse('unknown_job');
-  if (extranonce2.length !== session.extranonce2Bytes * 2) return refuse('bad_extranonce');
+  const [user] = params;
+  const identity = typeof user === 'string' ? session.workers.get(user) : undefined;
+  if (identity === undefined) {
+    session.refuseUnjournaled(requestId, 'unauthorized');
+    return;
+  }
+  const checked = check(session, params);
+  if ('verdict' in checked) session.refuse({ requestId, identity, receivedUs, ...checked });
+  else session.submitShare({ requestId, identity, receivedUs, ...checked });
+}
+
+type Share = Pick<SessionShare, 'job' | 'extranonce2' | 'version' | 'ntime' | 'nonce'>;
+type Refused = Pick<SessionRefusal, 'job' | 'verdict' | 'ntime' | 'nonce'>;
+
+/** All that can be said of a share without hashing it. */
+function check(session: Session, params: readonly unknown[]): Share | Refused {
+  const [, jobId, extranonce2, ntimeHex, nonceHex, versionBits] = params;
+  const ntime = isWord(ntimeHex) ? Number.parseInt(ntimeHex, 16) : 0;
+  const nonce = isWord(nonceHex) ? Number.parseInt(nonceHex, 16) : 0;
+  const refused = (verdict: ShareVerdict, job?: BoardJob): Refused => ({ job, verdict, ntime, nonce });
+
+  if (params.length < 5 || params.length > 6 || typeof jobId !== 'string') return refused('malformed');
+  if (!isWord(ntimeHex) || !isWord(nonceHex)) return refused('malformed');
+  if (versionBits !== undefined && !isWord(versionBits)) return refused('malformed');
+  if (typeof extranonce2 !== 'string' || !HEX.test(extranonce2)) return refused('malformed');
+  const job = session.findJob(jobId);
+  if (job === undefined) return refused('unknown_job');
+  if (extranonce2.length !== session.extranonce2Bytes * 2) return refused('bad_extranonce', job);
 
   const { message } = job;
-  const time = Number.parseInt(ntime, 16);
-  if (time < message.mintime || time > message.curtime + NTIME_AHEAD_MAX_SECONDS) return refuse('bad_ntime');
+  if (ntime < message.mintime || ntime > message.curtime + NTIME_AHEAD_MAX_SECONDS) {
+    return refused('bad_ntime', job);
+  }
   const bits = versionBits === undefined ? 0 : Number.parseInt(versionBits, 16);
   const mask = session.versionMask;
-  if ((bits & ~mask) !== 0) return refuse('bad_version_bits');
+  if ((bits & ~mask) !== 0) return refused('bad_version_bits', job);
   // BIP310: without version bits the job's version stands; with them they replace the masked bits.
-  const version =
-    versionBits === undefined ? message.version : ((message.version & ~mask) | (bits & mask)) >>> 0;
-  session.submitShare({
-    requestId,
-    identity,
-    job,
-    extranonce2: hexToBytes(extranonce2),
-    version: version >>> 0,
-    ntime: time,
-    nonce: Number.parseInt(nonce, 16),
-    receivedUs,
-  });
+  const version = versionBits === undefined ? message.version : (message.version & ~mask) | (bits & mask);
+  return { job, extranonce2: hexToBytes(extranonce2), version: version >>> 0, ntime, nonce };
 }
 
 function isWord(value: unknown): value is string {
   return typeof value === 'string' && WORD.test(value);
-}
-
-/** ntime and nonce of a refused share, as far as they can be read. */
-function words(ntime: unknown, nonce: unknown): { ntime: number; nonce: number } {
-  return {
-    ntime: isWord(ntime) ? Number.parseInt(ntime, 16) : 0,
-    nonce: isWord(nonce) ? Number.parseInt(nonce, 16) : 0,
-  };
 }
