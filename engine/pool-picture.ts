@@ -48,6 +48,8 @@ const BLOCKS_SHOWN = 20;
 const MINERS_SHOWN = 100;
 /** Figures that read many rows are gathered this seldom. */
 const SLOW_FIGURES_MS = 5000;
+/** A message of the shipper thread takes far less. */
+const MESSAGE_LAG_MS = 250;
 /** A miner that sent nothing for this part of the window is silent. */
 const SILENT_RATIO = 0.5;
 
@@ -92,6 +94,8 @@ export class PoolPicture {
   #storedAtMs = Number.NEGATIVE_INFINITY;
   #postgresTrouble: string | null = null;
   #clickhouseTrouble: string | null = null;
+  /** Of the last comparison between the journal and the stores. */
+  #difference = 0;
   #last: PoolSnapshot | null = null;
 
   constructor(options: PoolPictureOptions) {
@@ -167,6 +171,7 @@ export class PoolPicture {
   async take(): Promise<PoolSnapshot> {
     const { config, servers, stratumPort, jobs } = this.#options;
     const now = performance.now();
+    const shippedBefore = this.#shippedSeqs();
     const [clickhouse, stored] = await Promise.all([this.#readClickHouse(), this.#readPostgres(now)]);
     const stats = this.#stats;
     const template = this.#template;
@@ -244,7 +249,7 @@ export class PoolPicture {
         },
       },
     };
-    snapshot.shares.difference = differenceOf(snapshot);
+    snapshot.shares.difference = await this.#reconcile(shippedBefore, clickhouse?.rows, stored?.accepted);
     snapshot.components = this.#components(snapshot, servers);
     this.#last = snapshot;
     return snapshot;
@@ -411,6 +416,33 @@ export class PoolPicture {
     });
   }
 
+  #shippedSeqs(): string {
+    return [...this.#options.shipper.status.values()].map(({ shippedSeq }) => shippedSeq).join();
+  }
+
+  /**
+   * Compares each store with the journal at the very share up to which that store was fed. Only counts that
+   * were read while nothing was delivered can be compared; else the last comparison stands. Null while a
+   * store does not answer.
+   */
+  async #reconcile(shippedBefore: string, clickhouse?: number, postgres?: number): Promise<number | null> {
+    if (clickhouse === undefined || postgres === undefined) return null;
+    const counts: Record<string, number> = { clickhouse, ledger: postgres };
+    let worst = 0;
+    for (const { consumer, acceptedTotal, shippedSeq } of this.#options.shipper.status.values()) {
+      const journal = this.#stats?.journal;
+      const all = shippedSeq === (journal?.nextSeq ?? 0) - 1 ? journal?.acceptedTotal : undefined;
+      const expected = acceptedTotal ?? all;
+      if (expected === undefined) return this.#difference;
+      const difference = expected - (counts[consumer] ?? 0);
+      if (Math.abs(difference) > Math.abs(worst)) worst = difference;
+    }
+    // A delivery may be in the store but its message still on the way: wait for it before crying wolf.
+    if (worst !== 0) await new Promise((resolve) => setTimeout(resolve, MESSAGE_LAG_MS));
+    if (this.#shippedSeqs() === shippedBefore) this.#difference = worst;
+    return this.#difference;
+  }
+
   #components(snapshot: PoolSnapshot, servers: Servers): ComponentSnapshot[] {
     const { config } = this.#options;
     const part = (
@@ -466,20 +498,6 @@ export class PoolPicture {
     }
     return list;
   }
-}
-
-/** Shares that a store has too many, or lacks beyond what is still on its way; null while one is away. */
-function differenceOf({ shares, pipelines }: PoolSnapshot): number | null {
-  const { answered_true, clickhouse_rows, postgres_accepted } = shares;
-  if (clickhouse_rows === null || postgres_accepted === null) return null;
-  const off = (stored: number, consumer: string): number => {
-    const lag = pipelines.find((pipeline) => pipeline.consumer === consumer)?.lag ?? 0;
-    const missing = answered_true - stored;
-    if (missing < 0) return missing;
-    return missing > lag ? missing - lag : 0;
-  };
-  const differences = [off(clickhouse_rows, 'clickhouse'), off(postgres_accepted, 'ledger')];
-  return differences.reduce((worst, each) => (Math.abs(each) > Math.abs(worst) ? each : worst), 0);
 }
 
 function windowNames(): HashrateWindowName[] {

@@ -19,6 +19,8 @@ export interface JournalBatch {
   records: Buffer;
   identities: ReadonlyMap<number, JournalIdentity>;
   jobs: ReadonlyMap<number, JournalJob>;
+  /** Accepted shares of the node since its first start, up to the end of this batch. */
+  acceptedTotal: number;
   /** The same for the same batch after any restart: deduplication token of its inserts. */
   token: string;
   /** Where the next batch starts. */

@@ -34,6 +34,7 @@ export class JournalReader {
   #firstSeq = 0;
   #lastSeq = 0;
   #nodeId = 0;
+  #acceptedTotal = 0;
 
   /** `position`: `next` of the last batch that was consumed, or null to start at the oldest segment. */
   constructor(folder: string, position: JournalPosition | null) {
@@ -112,6 +113,7 @@ export class JournalReader {
     this.#shares += frame.shares;
     this.#lastSeq = frame.firstSeq + frame.shares - 1;
     this.#nodeId = frame.nodeId;
+    this.#acceptedTotal = frame.acceptedTotal;
   }
 
   /** Learns the descriptions in a frame; returns its runs of share records. */
@@ -153,6 +155,7 @@ export class JournalReader {
       // Later frames of the segment add to the same maps; they never change what is there.
       identities: this.#identities,
       jobs: this.#jobs,
+      acceptedTotal: this.#acceptedTotal,
       token: `${this.#nodeId}-${this.#firstSeq}-${this.#lastSeq}`,
       next: { segment: this.#segment, offset: this.#offset },
     };

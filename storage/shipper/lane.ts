@@ -14,6 +14,8 @@ export interface LaneOptions {
   journalFolder: string;
   sink: Sink;
   log: (level: 'info' | 'warn' | 'error', message: string) => void;
+  /** Told after each batch that the store has. */
+  onDelivered: (status: ConsumerStatus) => void;
   /** Monotonic milliseconds. */
   nowMs: () => number;
 }
@@ -21,6 +23,7 @@ export interface LaneOptions {
 export class Lane {
   readonly #options: LaneOptions;
   #shippedSeq = 0;
+  #acceptedTotal: number | null = null;
   #headSeq = 0;
   #position: JournalPosition | null = null;
   #error: string | null = null;
@@ -37,6 +40,7 @@ export class Lane {
     return {
       consumer: this.#options.sink.consumer,
       shippedSeq: this.#shippedSeq,
+      acceptedTotal: this.#acceptedTotal,
       lagShares: Math.max(0, this.#headSeq - this.#shippedSeq),
       state: this.#error === null ? 'ok' : 'away',
       error: this.#error,
@@ -123,8 +127,10 @@ export class Lane {
 
   #delivered(batch: JournalBatch): void {
     this.#shippedSeq = Math.max(this.#shippedSeq, batch.lastSeq);
+    this.#acceptedTotal = batch.acceptedTotal;
     this.#position = batch.next;
     this.#back();
+    this.#options.onDelivered(this.status);
   }
 
   #away(error: unknown): void {

@@ -32,6 +32,11 @@ export interface ConsumerStatus {
   consumer: Consumer;
   /** Last sequence number that the store has for certain; 0 before the first. */
   shippedSeq: number;
+  /**
+   * Accepted shares among those up to `shippedSeq`, since the first start: what a count in the store must
+   * equal. Null until this run has delivered a batch.
+   */
+  acceptedTotal: number | null;
   /** Sealed shares that the store does not have yet, as far as known. */
   lagShares: number;
   state: 'ok' | 'away';

@@ -4,7 +4,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { scriptFromAddress } from '../../engine/bitcoin/address.js';
 import { ClickHouseSink } from './clickhouse-sink.js';
 import { Lane } from './lane.js';
-import type { FromShipper, ShipperSettings, ToShipper } from './messages.js';
+import type { ConsumerStatus, FromShipper, ShipperSettings, ToShipper } from './messages.js';
 import { PostgresSink } from './postgres-sink.js';
 import type { Sink } from './sink.js';
 
@@ -30,7 +30,9 @@ const sinks: Sink[] = [
     { defaultScheme: settings.defaultScheme, isAddress },
   ),
 ];
-const lanes = sinks.map((sink) => new Lane({ journalFolder, sink, log, nowMs: () => performance.now() }));
+const onDelivered = (status: ConsumerStatus) => send({ type: 'status', ...status });
+const nowMs = () => performance.now();
+const lanes = sinks.map((sink) => new Lane({ journalFolder, sink, log, onDelivered, nowMs }));
 const sendStatus = () => {
   for (const lane of lanes) send({ type: 'status', ...lane.status });
 };
