@@ -293,7 +293,10 @@ export class PoolPicture {
   }
 
   async #readSlowFigures(): Promise<StoredFigures> {
-    const windowStart = new Date(Date.now() - this.#options.config.hashrateWindowS * 1000);
+    // Work is stored by the minute: the window begins with one, and with the account's first share.
+    const now = Date.now();
+    const windowS = this.#options.config.hashrateWindowS;
+    const windowStart = new Date(Math.floor((now - windowS * 1000) / 60_000) * 60_000);
     const [totals, counts, latest, payouts, accounts, balances] = await Promise.all([
       this.#ledger.totals(),
       this.#blocks.countByStatus(),
@@ -348,19 +351,17 @@ export class PoolPicture {
       miners: accounts.map((account): MinerSnapshot => {
         const balance = balanceOf.get(account.account);
         const workers = connected.get(account.account) ?? 0;
-        const silentS =
-          account.lastShareAt === null
-            ? Number.POSITIVE_INFINITY
-            : (Date.now() - account.lastShareAt.getTime()) / 1000;
-        const window = this.#options.config.hashrateWindowS;
+        const silentS = (now - account.lastShareAt.getTime()) / 1000;
+        const from = Math.max(windowStart.getTime(), account.firstShareAt.getTime());
+        const seconds = Math.max(1, (now - from) / 1000);
         return {
           account: account.account,
           workers,
           state:
-            workers === 0 ? 'offline' : silentS > Math.max(120, window * SILENT_RATIO) ? 'silent' : 'mining',
-          hashrate_hs: String(Math.round(account.windowWork / window)),
+            workers === 0 ? 'offline' : silentS > Math.max(120, windowS * SILENT_RATIO) ? 'silent' : 'mining',
+          hashrate_hs: String(Math.round(account.windowWork / seconds)),
           shares: account.shares,
-          last_share_at: account.lastShareAt?.toISOString() ?? null,
+          last_share_at: account.lastShareAt.toISOString(),
           immature_sats: (balance?.immatureSats ?? 0n).toString(),
           balance_sats: (balance?.confirmedSats ?? 0n).toString(),
           paid_sats: (balance?.paidSats ?? 0n).toString(),

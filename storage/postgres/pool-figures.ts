@@ -13,8 +13,9 @@ export interface AccountFigures {
   account: string;
   /** Accepted since the first start. */
   shares: number;
-  /** To the minute; null before the first share. */
-  lastShareAt: Date | null;
+  /** To the minute, of accepted shares. */
+  firstShareAt: Date;
+  lastShareAt: Date;
   /** Accepted within the window asked for. */
   windowShares: number;
   windowWork: number;
@@ -49,13 +50,13 @@ export class PoolFigures {
       from work_slices where bucket_start >= ${since} group by bucket_start order by bucket_start`;
   }
 
-  /** Accounts by work since `since`, largest first; `limit` at most. */
+  /** Accounts by work since `since` (a full minute), largest first; `limit` at most. */
   async accounts(since: Date, limit: number): Promise<AccountFigures[]> {
     return await this.#database<AccountFigures[]>`
-      select a.name as account, t.shares::double precision as shares, t.last as "lastShareAt",
+      select a.name as account, t.shares::double precision as shares, t.first as "firstShareAt", t.last as "lastShareAt",
              coalesce(w.shares, 0)::double precision as "windowShares",
              coalesce(w.work, 0)::double precision as "windowWork"
-      from (select account_id, sum(shares) as shares, max(bucket_start) as last
+      from (select account_id, sum(shares) as shares, min(bucket_start) as first, max(bucket_start) as last
             from work_slices group by account_id) t
       join accounts a on a.id = t.account_id
       left join (select account_id, sum(shares) as shares, sum(work) as work
