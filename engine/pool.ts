@@ -511,8 +511,8 @@ export class Pool {
     const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
     this.#onStop('API', async () => {
       this.#toApi({ type: 'stop' });
+      // Never terminated by force: that aborts the process while uWebSockets.js holds sockets.
       await within(exited, THREAD_STOP_MS);
-      await worker.terminate();
     });
     const listening = await new Promise<{ port: number; library: string }>((resolve, reject) => {
       worker.on('error', reject);

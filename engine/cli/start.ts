@@ -10,6 +10,7 @@ import { projectVersion } from './prepare-start.js';
 const LINE_EVERY_MS = 1000;
 /** Without a terminal the state is logged this often. */
 const STATUS_EVERY_MS = 10_000;
+const SAME_SIGNAL_MS = 1000;
 
 /** Resolves with the exit code once the pool has ended. */
 export async function start(config: Config): Promise<number> {
@@ -26,15 +27,18 @@ export async function start(config: Config): Promise<number> {
   const exitCode = new Promise<number>((resolve) => {
     ended = resolve;
   });
-  let signals = 0;
+  let askedAtMs = Number.NaN;
   const onSignal = (): void => {
-    signals++;
-    if (signals > 1) process.exit(130);
+    // npm passes on the signal that the terminal also sent to us: one Ctrl-C can arrive twice.
+    if (performance.now() - askedAtMs < SAME_SIGNAL_MS) return;
+    // A second one is meant. SIGKILL, since ending with threads alive can abort; the children end with us,
+    // and what was answered is in the journal.
+    if (!Number.isNaN(askedAtMs)) process.kill(process.pid, 'SIGKILL');
+    askedAtMs = performance.now();
     line.clear();
     if (pool === null) {
-      // Nothing was promised to anyone yet; the children end with us (their supervisor sees to that).
-      log.info('stopped before the start was complete');
-      process.exit(130);
+      log.info('stopping as soon as the start is complete (again: at once)');
+      return;
     }
     log.info('stopping: answering what is in flight, storing it, ending the children (again: at once)');
     void pool.stop().then(() => ended(0));
@@ -56,12 +60,16 @@ export async function start(config: Config): Promise<number> {
     log.debug({ err: error }, 'where it failed');
     return 1;
   }
+  if (!Number.isNaN(askedAtMs)) {
+    await pool.stop();
+    return 0;
+  }
   showTable(pool, line, log, isTerminal);
   const running = pool;
   const timer = setInterval(
     () => {
       const picture = running.picture.last;
-      if (picture === null || signals > 0) return;
+      if (picture === null || !Number.isNaN(askedAtMs)) return;
       if (isTerminal) line.show(poolLine(picture));
       else {
         const { hashrate, shares, blocks, balances, node, stratum } = picture;
