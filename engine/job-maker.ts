@@ -14,20 +14,21 @@ export interface JobMakerOptions {
   tag: string;
   extranonce1Bytes: number;
   extranonce2Bytes: number;
-  /** Number of this start; job keys of two starts never meet. */
-  epoch: number;
+  keys: JobKeySource;
+}
+
+/** Gives out numbers that grow and are never given twice, restarts included. */
+export interface JobKeySource {
+  next(): number;
 }
 
 /** Jobs kept for block assembly: more than the connection thread remembers. */
-const JOBS_MAX = 256;
-/** Key = epoch (12 bits) | counter (20 bits): fits the u32 of a share record. */
-const COUNTER_BITS = 20;
-const EPOCHS = 2 ** 12;
+const JOBS_MAX = 512;
 
 export class JobMaker {
   readonly #options: JobMakerOptions;
   readonly #jobs = new Map<number, Job>();
-  #counter = 0;
+  #made = 0;
 
   constructor(options: JobMakerOptions) {
     this.#options = options;
@@ -35,16 +36,16 @@ export class JobMaker {
 
   /** Jobs made since the start. */
   get made(): number {
-    return this.#counter;
+    return this.#made;
   }
 
   /** Makes a job with a key that was never used. Throws RangeError when the coinbase breaks a limit. */
   make(template: BlockTemplate): JobMessage {
-    const { script, tag, extranonce1Bytes, extranonce2Bytes, epoch } = this.#options;
-    this.#counter++;
+    const { script, tag, extranonce1Bytes, extranonce2Bytes, keys } = this.#options;
+    this.#made++;
     const job = buildJob({
       template,
-      jobId: (epoch % EPOCHS) * 2 ** COUNTER_BITS + (this.#counter % 2 ** COUNTER_BITS),
+      jobId: keys.next(),
       outputs: [{ script, sats: template.coinbaseValue }],
       tag,
       extranonce1Bytes,

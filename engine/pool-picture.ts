@@ -47,7 +47,7 @@ const WINDOWS: Record<HashrateWindowName, number> = { m5: 300_000, h1: 3_600_000
 const BLOCKS_SHOWN = 20;
 const MINERS_SHOWN = 100;
 /** Figures that read many rows are gathered this seldom. */
-const SLOW_FIGURES_MS = 5000;
+const SLOW_FIGURES_MS = 2000;
 /** A message of the shipper thread takes far less. */
 const MESSAGE_LAG_MS = 250;
 /** A miner that sent nothing for this part of the window is silent. */

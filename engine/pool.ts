@@ -159,7 +159,7 @@ export class Pool {
       tag: config.coinbaseTag,
       extranonce1Bytes: EXTRANONCE1_BYTES,
       extranonce2Bytes: EXTRANONCE2_BYTES,
-      epoch,
+      keys: folder.jobKeys(),
     });
     await this.#prepareMoney(database, rpc, wallet, poolAddress);
 

@@ -25,6 +25,8 @@ export interface Servers {
   nodeWhere: string;
   postgresUrl: string;
   postgresWhere: string;
+  /** How to open the embedded ledger with psql; null for a database of the operator's own. */
+  postgresHint: string | null;
   clickhouse: ClickHouseOptions;
   clickhouseWhere: string;
   /** For people: where to point curl and Grafana. */
@@ -119,13 +121,16 @@ async function startNode(config: Config, log: Logger): Promise<Started<NodePart>
   };
 }
 
-type LedgerPart = Pick<Servers, 'postgresUrl' | 'postgresWhere'>;
+type LedgerPart = Pick<Servers, 'postgresUrl' | 'postgresWhere' | 'postgresHint'>;
 
 async function startLedger(config: Config, log: Logger): Promise<Started<LedgerPart>> {
   if (config.databaseUrl !== null) {
     const { host, pathname } = new URL(config.databaseUrl);
     const postgresWhere = `yours, ${host}${pathname}`;
-    return { value: { postgresUrl: config.databaseUrl, postgresWhere }, stop: async () => {} };
+    return {
+      value: { postgresUrl: config.databaseUrl, postgresWhere, postgresHint: null },
+      stop: async () => {},
+    };
   }
   const running = await startPostgres({
     dataDir: join(config.dataDir, 'postgres'),
@@ -135,6 +140,7 @@ async function startLedger(config: Config, log: Logger): Promise<Started<LedgerP
     value: {
       postgresUrl: running.url,
       postgresWhere: `embedded PostgreSQL ${running.version}, 127.0.0.1:${running.port}`,
+      postgresHint: `PGPASSWORD=$(cat ${join(config.dataDir, 'postgres', 'password')}) psql -h 127.0.0.1 -p ${running.port} -U millrace`,
     },
     stop: () => running.stop(),
   };

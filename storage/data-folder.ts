@@ -14,6 +14,8 @@ import {
 import { join } from 'node:path';
 import { processStartedAt } from './embedded/child-process.js';
 
+/** Job keys reserved on disk at a time. */
+const JOB_KEYS_RESERVED = 1000;
 /** Starts of the pool before the epoch repeats; extranonce1 carries it (engine/work/extranonce.ts). */
 const EPOCH_LIMIT = 2 ** 31;
 
@@ -49,13 +51,27 @@ export class DataFolder {
     return join(this.path, ...names);
   }
 
+  /**
+   * Numbers for jobs: they grow and none is given twice, also after a crash. Reserved on disk in advance, so
+   * that a job costs no write.
+   */
+  jobKeys(): { next(): number } {
+    let next = this.#number('job-key') + 1;
+    let reserved = next;
+    return {
+      next: () => {
+        if (next === reserved) {
+          reserved += JOB_KEYS_RESERVED;
+          this.write('job-key', String(reserved));
+        }
+        return next++;
+      },
+    };
+  }
+
   /** Number of this start, growing: keeps extranonces and job ids of two runs apart. */
   nextEpoch(): number {
-    const last = Number(this.read('epoch') ?? 0);
-    if (!Number.isSafeInteger(last) || last < 0) {
-      throw new Error(`${this.file('epoch')} does not hold a number. Put one into it that was never used.`);
-    }
-    const epoch = (last + 1) % EPOCH_LIMIT;
+    const epoch = (this.#number('epoch') + 1) % EPOCH_LIMIT;
     this.write('epoch', String(epoch));
     return epoch;
   }
@@ -79,6 +95,13 @@ export class DataFolder {
   /** Gives the folder back; to be called last. */
   close(): void {
     rmSync(this.#lockFile, { force: true });
+  }
+
+  /** The number in a small file, 0 when there is none. */
+  #number(name: string): number {
+    const value = Number(this.read(name) ?? 0);
+    if (Number.isSafeInteger(value) && value >= 0) return value;
+    throw new Error(`${this.file(name)} does not hold a number. Put one into it that was never used.`);
   }
 
   #lock(): void {

@@ -11,6 +11,7 @@ const LINE_EVERY_MS = 1000;
 /** Without a terminal the state is logged this often. */
 const STATUS_EVERY_MS = 10_000;
 const SAME_SIGNAL_MS = 1000;
+const BLOCK_NEWS_EVERY_MS = 10_000;
 
 /** Resolves with the exit code once the pool has ended. */
 export async function start(config: Config): Promise<number> {
@@ -22,6 +23,7 @@ export async function start(config: Config): Promise<number> {
     output: line as unknown as NodeJS.WritableStream,
     pretty: isTerminal,
   });
+  const blocks = new BlockNews((event) => report(event, log));
   let pool: Pool | null = null;
   let ended: (code: number) => void = () => {};
   const exitCode = new Promise<number>((resolve) => {
@@ -52,7 +54,10 @@ export async function start(config: Config): Promise<number> {
       config,
       log,
       version: projectVersion(),
-      onEvent: (event) => report(event, log),
+      onEvent: (event) => {
+        if (isTerminal && event.type === 'block_found') blocks.found(event);
+        else report(event, log);
+      },
     });
   } catch (error) {
     line.clear();
@@ -124,11 +129,31 @@ function showTable(pool: Pool, line: LiveLine, log: Logger, isTerminal: boolean)
       `  Watch             ${urls.page}`,
       `  Numbers           ${urls.stats}   ${urls.metrics}   ${urls.health}`,
       `  Shares in SQL     curl '${urls.shares}'`,
+      ...(pool.servers.postgresHint === null ? [] : [`  Ledger in SQL     ${pool.servers.postgresHint}`]),
       '  Settings          npm start -- --help',
       '',
       '',
     ].join('\n'),
   );
+}
+
+type BlockFound = Extract<PoolEvent, { type: 'block_found' }>;
+
+/** On a terminal, blocks that come by the second would push all else away: one line in a while stands for them. */
+class BlockNews {
+  readonly #print: (event: BlockFound) => void;
+  #printedAtMs = Number.NEGATIVE_INFINITY;
+
+  constructor(print: (event: BlockFound) => void) {
+    this.#print = print;
+  }
+
+  found(event: BlockFound): void {
+    const now = performance.now();
+    if (now - this.#printedAtMs < BLOCK_NEWS_EVERY_MS) return;
+    this.#printedAtMs = now;
+    this.#print(event);
+  }
 }
 
 function report(event: PoolEvent, log: Logger): void {
@@ -147,13 +172,15 @@ function report(event: PoolEvent, log: Logger): void {
       log.debug({ event: event.type, height, hash }, `block ${height} ${text}`);
       break;
     }
-    case 'block_orphaned':
+    case 'block_orphaned': {
+      const { height, hash, status } = event.block;
+      const what = status === 'candidate' ? 'another block took its place' : 'its credit is reversed';
+      log.warn({ event: event.type, height, hash }, `block ${height} is orphaned: ${what}`);
+      break;
+    }
     case 'block_rejected': {
       const { height, hash } = event.block;
-      log.warn(
-        { event: event.type, height, hash },
-        `block ${height} is ${event.type === 'block_orphaned' ? 'orphaned: its credit is reversed' : `rejected (${event.reason})`}`,
-      );
+      log.warn({ event: event.type, height, hash }, `block ${height} is rejected: ${event.reason}`);
       break;
     }
     case 'payout_waiting':

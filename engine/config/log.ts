@@ -33,7 +33,13 @@ export function createLogger(options: LogOptions): Logger {
   const forPeople = options.pretty ?? ('isTTY' in output && output.isTTY === true);
   const masked = textMasker(options.secretUrls);
   const pretty = forPeople
-    ? prettyFactory({ colorize: true, translateTime: 'SYS:HH:MM:ss', ignore: 'pid,hostname' })
+    ? prettyFactory({
+        colorize: true,
+        translateTime: 'SYS:HH:MM:ss',
+        ignore: 'pid,hostname',
+        // Messages say it all for people; the fields are for machines.
+        hideObject: true,
+      })
     : (line: string) => line;
   const sink: DestinationStream = { write: (line) => void output.write(pretty(masked(line))) };
   return pino(

@@ -5,10 +5,10 @@ import { JOB_SLOTS, writeJobSlot } from '../../wasm/slots.js';
 import type { ShareJob } from '../shares/share-path.js';
 import type { JobMessage } from './thread-messages.js';
 
-/** Jobs of the current tip that stay creditable; at one refresh in 30 s this is half an hour. */
-const LIVE_MAX = 60;
+/** Jobs of the current tip that stay creditable: ten minutes even when each retarget makes one. */
+const LIVE_MAX = 300;
 /** Jobs of earlier tips kept for the block check. */
-const STALE_MAX = 16;
+const STALE_MAX = 64;
 
 export interface BoardJob extends ShareJob {
   readonly message: JobMessage;
