@@ -44,6 +44,7 @@ export interface PoolPictureOptions {
 
 const HASHES_PER_DIFFICULTY = 2 ** 32;
 const WINDOWS: Record<HashrateWindowName, number> = { m5: 300_000, h1: 3_600_000, h24: 86_400_000 };
+const DELAY_SAMPLE_MS = 20;
 const BLOCKS_SHOWN = 20;
 const MINERS_SHOWN = 100;
 /** Figures that read many rows are gathered this seldom. */
@@ -80,7 +81,7 @@ export class PoolPicture {
   readonly #startedAt = new Date();
   readonly #commit = commitOfCheckout();
   #windows: Record<HashrateWindowName, HashrateWindow>;
-  readonly #delay = monitorEventLoopDelay({ resolution: 20 });
+  readonly #delay = monitorEventLoopDelay({ resolution: DELAY_SAMPLE_MS });
   readonly #since = new Map<ComponentSnapshot['name'], { state: ComponentState; since: Date }>();
   #stats: ConnectionThreadStats | null = null;
   #template: BlockTemplate | null = null;
@@ -180,9 +181,9 @@ export class PoolPicture {
     const host =
       config.stratumHost === '0.0.0.0' || config.stratumHost === '::' ? '127.0.0.1' : config.stratumHost;
     const delay: EventLoopDelay = {
-      p50_s: seconds(this.#delay.percentile(50)),
-      p99_s: seconds(this.#delay.percentile(99)),
-      max_s: seconds(this.#delay.max),
+      p50_s: delaySeconds(this.#delay.percentile(50)),
+      p99_s: delaySeconds(this.#delay.percentile(99)),
+      max_s: delaySeconds(this.#delay.max),
     };
     this.#delay.reset();
     const snapshot: PoolSnapshot = {
@@ -513,7 +514,9 @@ function emptyWindows(startMs: number): Record<HashrateWindowName, HashrateWindo
   };
 }
 
-const seconds = (nanoseconds: number): number => (Number.isFinite(nanoseconds) ? nanoseconds / 1e9 : 0);
+/** The histogram holds the time between two samples: what exceeds their interval is delay. */
+const delaySeconds = (sampledNs: number): number =>
+  Number.isFinite(sampledNs) ? Math.max(0, sampledNs / 1e9 - DELAY_SAMPLE_MS / 1000) : 0;
 
 /** Short commit of a checkout; empty where there is none. */
 function commitOfCheckout(): string {

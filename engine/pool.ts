@@ -3,6 +3,7 @@
 // share passes through it.
 import { Worker } from 'node:worker_threads';
 import { DataFolder } from '../storage/data-folder.js';
+import { removeConsumedSegments } from '../storage/journal/retention.js';
 import { BlockStore } from '../storage/postgres/block-store.js';
 import { type Database, explainPostgresError, openPostgres } from '../storage/postgres/connection.js';
 import { migratePostgres } from '../storage/postgres/migrate.js';
@@ -68,6 +69,9 @@ const STEP_MS = 1000;
 const PAYOUT_CONFIRMATIONS = { own: 1, open: 6 };
 const THREAD_STOP_MS = 8000;
 const FIRST_JOB_MS = 10_000;
+/** ClickHouse and the ledger. */
+const JOURNAL_CONSUMERS = 2;
+const TRIM_JOURNAL_MS = 600_000;
 
 export class Pool {
   readonly parts: Part[] = [];
@@ -97,6 +101,7 @@ export class Pool {
   #stepTrouble: string | null = null;
   #stepTimer: NodeJS.Timeout | undefined;
   #pictureTimer: NodeJS.Timeout | undefined;
+  #retentionTimer: NodeJS.Timeout | undefined;
   #stopped: Promise<void> | null = null;
   readonly #blockWork = new Set<Promise<void>>();
 
@@ -211,10 +216,12 @@ export class Pool {
     await this.#startMiners(folder, rpc);
 
     this.#stepTimer = setInterval(() => this.#step(), STEP_MS);
+    this.#retentionTimer = setInterval(() => this.#trimJournal(journalFolder, shipper), TRIM_JOURNAL_MS);
     this.#pictureTimer = setInterval(() => void this.#sendPicture(), config.statsUpdateIntervalMs);
     this.#onStop('timers', async () => {
       clearInterval(this.#stepTimer);
       clearInterval(this.#pictureTimer);
+      clearInterval(this.#retentionTimer);
       await this.#stepping;
     });
     await this.#sendPicture();
@@ -557,6 +564,18 @@ export class Pool {
       this.picture?.payouts(this.#payouts !== null, this.#stepTrouble);
     })();
   }
+  #trimJournal(folder: string, shipper: Shipper): void {
+    const positions = [...shipper.status.values()].map(({ position }) => position?.segment ?? 0);
+    // Both consumers must have spoken: one that never delivered still needs everything.
+    if (positions.length < JOURNAL_CONSUMERS) return;
+    try {
+      const { segments, bytes } = removeConsumedSegments(folder, Math.min(...positions), Date.now());
+      if (segments > 0) this.#log.info({ segments, bytes }, 'old journal segments removed');
+    } catch (error) {
+      this.#log.warn(`old journal segments could not be removed: ${(error as Error).message}`);
+    }
+  }
+
   async #sendPicture(): Promise<void> {
     try {
       this.#toApi({ type: 'snapshot', snapshot: await this.picture.take() });

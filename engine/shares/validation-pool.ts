@@ -2,7 +2,7 @@
 // batches to the same WASM inline. Owned by the connection thread. A call through piscina costs 50 us,
 // a ring 1 to 7 us a batch (measured), so piscina only keeps the threads: each runs one endless task.
 import { availableParallelism } from 'node:os';
-import { MessageChannel, type MessagePort } from 'node:worker_threads';
+import { MessageChannel, type MessagePort, type Worker } from 'node:worker_threads';
 import { Piscina } from 'piscina';
 import { Kernel } from '../../wasm/kernel.js';
 import { CONTROL_BYTES, CONTROL_OFFSET, SHARE_SLOTS } from '../../wasm/slots.js';
@@ -63,6 +63,11 @@ export class ValidationPool {
       atomics: 'disabled',
     });
     for (let index = 0; index < this.workers; index++) this.#startRing(index);
+  }
+
+  /** The threads that run now. */
+  get threads(): readonly Worker[] {
+    return this.#piscina.threads;
   }
 
   /** Resolves when every worker has loaded and warmed its code. */
@@ -177,6 +182,8 @@ export class ValidationPool {
     const { memory } = this.#options;
     const controlOffset = CONTROL_OFFSET + index * RING_CONTROL_BYTES;
     const control = new Int32Array(memory.buffer, controlOffset, RING_CONTROL_BYTES / 4);
+    // What an earlier pool on this slab left there means nothing to this one.
+    control.fill(0);
     const { port1, port2 } = new MessageChannel();
     const ring: Ring = { control, base: index * this.ringSize, next: 0, head: 0, settled: 0, port: port1 };
     this.#rings.push(ring);

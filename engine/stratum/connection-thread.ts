@@ -37,6 +37,7 @@ const PORTS_TRIED = 20;
 const KEEP_ALIVE_MS = 60_000;
 const DRAIN_WITHIN_MS = 5000;
 const ACCOUNTS_SHOWN = 1000;
+const DELAY_SAMPLE_MS = 10;
 
 interface Connection {
   socket: Socket;
@@ -54,6 +55,9 @@ const post = (message: FromConnectionThread): void => parent.postMessage(message
 const nowMs = (): number => performance.now();
 /** Wall clock in microseconds; follows clock corrections, unlike performance.timeOrigin. */
 const nowUs = (): number => Date.now() * 1000 + Math.floor((performance.now() % 1) * 1000);
+
+/** The histogram holds the time between two samples: what exceeds their interval is delay. */
+const delayMs = (sampledNs: number): number => Math.max(0, sampledNs / 1e6 - DELAY_SAMPLE_MS);
 
 class ConnectionThread implements SessionHost {
   readonly network = settings.network;
@@ -77,7 +81,7 @@ class ConnectionThread implements SessionHost {
   readonly #leaving = new Set<Session>();
   readonly #closed: Record<string, number> = {};
   readonly #unjournaled = new Map<ShareVerdict, number>();
-  readonly #delay = monitorEventLoopDelay({ resolution: 10 });
+  readonly #delay = monitorEventLoopDelay({ resolution: DELAY_SAMPLE_MS });
   #dirty: Connection[] = [];
   #flushScheduled = false;
   #accepted = 0;
@@ -396,9 +400,9 @@ class ConnectionThread implements SessionHost {
         failing: this.#failing,
       },
       eventLoopDelayMs: {
-        p50: this.#delay.percentile(50) / 1e6,
-        p99: this.#delay.percentile(99) / 1e6,
-        max: this.#delay.max / 1e6,
+        p50: delayMs(this.#delay.percentile(50)),
+        p99: delayMs(this.#delay.percentile(99)),
+        max: delayMs(this.#delay.max),
       },
     };
     this.#delay.reset();

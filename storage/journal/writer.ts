@@ -3,7 +3,9 @@
 // with one write, and only then answers. Survives kill -9 of any process (the page cache keeps what
 // write() took). Layout: record.ts. Rule: DESIGN.md, "the journey of a share", step 6.
 import {
+  close,
   closeSync,
+  fsync,
   fsyncSync,
   ftruncateSync,
   mkdirSync,
@@ -280,14 +282,14 @@ export class JournalWriter {
     this.#segmentSize = 0;
     this.#fd = openSync(segmentPath(this.#folder, number), 'ax');
     const folder = openSync(this.#folder, 'r');
-    fsyncSync(folder);
-    closeSync(folder);
+    fsync(folder, () => close(folder));
   }
 
   #rotateWhenLarge(): void {
     if (this.#segmentSize < this.#segmentBytes) return;
-    fsyncSync(this.#fd);
-    closeSync(this.#fd);
+    // 64 MiB take the disk half a second: never wait for that on the thread that answers miners.
+    const full = this.#fd;
+    fsync(full, () => close(full));
     this.#openSegment(this.#segment + 1);
   }
 

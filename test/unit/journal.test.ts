@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { JournalCorruptError, JournalReader } from '../../storage/journal/reader.js';
 import { SHARE, SHARE_RECORD_BYTES } from '../../storage/journal/record.js';
+import { removeConsumedSegments } from '../../storage/journal/retention.js';
 import { listSegments, segmentPath } from '../../storage/journal/segments.js';
 import { JournalWriteError, JournalWriter, type JournalWriterOptions } from '../../storage/journal/writer.js';
 
@@ -188,5 +189,24 @@ describe('share journal', () => {
     writer.commit();
     writer.close();
     expect(readAll(new JournalReader(folder, null))).toEqual([1, 2, 3]);
+  });
+
+  it('keeps segments until both consumers are past them and their time is over, and always the newest', () => {
+    const writer = filled({ sealAfterShares: 1, segmentBytes: 500 });
+    for (let i = 0; i < 12; i++) {
+      append(writer, 2);
+      writer.commit();
+    }
+    const numbers = listSegments(folder);
+    const [, , third] = numbers as [number, number, number];
+    const later = Date.now() + 25 * 3_600_000;
+    expect(removeConsumedSegments(folder, third, Date.now()).segments).toBe(0);
+    expect(removeConsumedSegments(folder, third, later).segments).toBe(2);
+    expect(listSegments(folder)).toEqual(numbers.slice(2));
+    removeConsumedSegments(folder, Number.MAX_SAFE_INTEGER, later);
+    // The very newest was just begun and is empty: the one before it knows the last number.
+    expect(listSegments(folder)).toEqual(numbers.slice(-2));
+    writer.close();
+    expect(open().nextSeq).toBe(25);
   });
 });
