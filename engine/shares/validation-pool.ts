@@ -2,7 +2,7 @@
 // batches to the same WASM inline. Owned by the connection thread. A call through piscina costs 50 us,
 // a ring 1 to 7 us a batch (measured), so piscina only keeps the threads: each runs one endless task.
 import { availableParallelism } from 'node:os';
-import { MessageChannel, type MessagePort, type Worker } from 'node:worker_threads';
+import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { Piscina } from 'piscina';
 import { Kernel } from '../../wasm/kernel.js';
 import { CONTROL_BYTES, CONTROL_OFFSET, SHARE_SLOTS } from '../../wasm/slots.js';
@@ -28,6 +28,8 @@ export interface ValidationPoolOptions {
   memory: WebAssembly.Memory;
   /** 0 = one less than the processor has cores, at least one. */
   workers: number;
+  /** The worker program; tests put one here that dies. */
+  workerFile?: URL;
   /** Called (from the event loop) when results may be ready. */
   onDoorbell: () => void;
   /** A worker died and was replaced; for the log. */
@@ -55,7 +57,7 @@ export class ValidationPool {
     this.#kernel = Kernel.load(options.memory, 0);
     this.#kernel.warmUp();
     this.#piscina = new Piscina({
-      filename: new URL('./hash-worker.js', import.meta.url).href,
+      filename: (options.workerFile ?? new URL('./hash-worker.js', import.meta.url)).href,
       minThreads: this.workers,
       maxThreads: this.workers,
       concurrentTasksPerWorker: 1,
@@ -63,11 +65,6 @@ export class ValidationPool {
       atomics: 'disabled',
     });
     for (let index = 0; index < this.workers; index++) this.#startRing(index);
-  }
-
-  /** The threads that run now. */
-  get threads(): readonly Worker[] {
-    return this.#piscina.threads;
   }
 
   /** Resolves when every worker has loaded and warmed its code. */
