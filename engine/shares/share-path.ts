@@ -59,6 +59,7 @@ export interface BlockCandidate {
   round: number;
 }
 
+/** What `submit` is given. It is copied: one object may be filled anew for each share. */
 export interface Submission {
   owner: ShareOwner;
   requestId: string;
@@ -113,6 +114,9 @@ const DUPLICATE = verdictByName('duplicate');
 const STORAGE_FAILED = verdictByName('storage_failed');
 const VERDICT_CODE_MAX = Math.max(...VERDICTS.map((verdict) => verdict.code));
 
+/** A batch is held back for a turn or two of the event loop while it is below this and still growing. */
+const HOLD_BELOW_SHARES = 16;
+const HOLD_TURNS_MAX = 2;
 const SLOT_WORDS = SHARE_SLOT_BYTES / 4;
 const HASH_BYTES = 32;
 
@@ -127,12 +131,27 @@ export class SharePath {
   readonly #options: SharePathOptions;
   readonly #bytes: Uint8Array;
   readonly #words: Uint32Array;
-  readonly #submissions: (Submission | undefined)[] = new Array(SHARE_SLOTS);
+  /** Facts of the share in each slot that hashing does not need. */
+  readonly #owners: (ShareOwner | null)[] = new Array(SHARE_SLOTS).fill(null);
+  readonly #requestIds: string[] = new Array(SHARE_SLOTS).fill('');
+  readonly #jobs: (ShareJob | null)[] = new Array(SHARE_SLOTS).fill(null);
+  readonly #targets: (ShareTarget | null)[] = new Array(SHARE_SLOTS).fill(null);
+  readonly #identities = new Uint32Array(SHARE_SLOTS);
+  readonly #extranonce1Bytes = new Uint8Array(SHARE_SLOTS);
+  readonly #stale = new Uint8Array(SHARE_SLOTS);
+  readonly #receivedUs = new Float64Array(SHARE_SLOTS);
   #refusals: Refusal[] = [];
+  /** Wall clock at the time of the present turn, microseconds. */
+  #turnUs = 0;
   #scheduled = false;
+  #heldTurns = 0;
+  #heldShares = 0;
   #journalDown = false;
-  /** Settled in this turn: answered together, after the commit. */
-  #answers: { owner: ShareOwner; requestId: string; verdict: VerdictFacts; difficulty: number }[] = [];
+  /** Settled in this turn, side by side: answered together, after the commit. */
+  readonly #answerOwners: ShareOwner[] = [];
+  readonly #answerIds: string[] = [];
+  readonly #answerVerdicts: VerdictFacts[] = [];
+  readonly #answerDifficulties: number[] = [];
 
   constructor(options: SharePathOptions) {
     this.#options = options;
@@ -161,7 +180,14 @@ export class SharePath {
     this.#bytes.set(submission.extranonce2, at + SHARE_SLOT.extranonce + first);
     this.#bytes.set(submission.target.targetLE, at + SHARE_SLOT.target);
     submission.job.inFlight++;
-    this.#submissions[slot] = submission;
+    this.#owners[slot] = submission.owner;
+    this.#requestIds[slot] = submission.requestId;
+    this.#jobs[slot] = submission.job;
+    this.#targets[slot] = submission.target;
+    this.#identities[slot] = submission.identity;
+    this.#extranonce1Bytes[slot] = first;
+    this.#stale[slot] = submission.stale ? 1 : 0;
+    this.#receivedUs[slot] = submission.receivedUs;
     this.#schedule();
     return true;
   }
@@ -191,11 +217,13 @@ export class SharePath {
   readonly #turn = (): void => {
     this.#scheduled = false;
     const { pool, journal } = this.#options;
-    pool.flush();
+    if (this.#holdsBack()) this.#schedule();
+    else pool.flush();
+    this.#turnUs = this.#options.nowUs();
     pool.drain(this.#settle);
     for (const refusal of this.#refusals) this.#journalRefusal(refusal);
     this.#refusals = [];
-    if (this.#answers.length > 0) {
+    if (this.#answerOwners.length > 0) {
       try {
         journal.commit();
         if (this.#journalDown) this.#reportJournal(null);
@@ -203,111 +231,177 @@ export class SharePath {
         if (!(error instanceof JournalWriteError)) throw error;
         this.#reportJournal(error);
         // Nothing of this batch was stored: not one share of it is credited.
-        for (const answer of this.#answers) if (answer.verdict === ACCEPTED) answer.verdict = STORAGE_FAILED;
+        this.#answerVerdicts.forEach((verdict, index) => {
+          if (verdict === ACCEPTED) this.#answerVerdicts[index] = STORAGE_FAILED;
+        });
       }
-      const answers = this.#answers;
-      this.#answers = [];
-      for (const { owner, requestId, verdict, difficulty } of answers) {
-        this.counts[verdict.code] = (this.counts[verdict.code] as number) + 1;
-        if (verdict === ACCEPTED) {
-          this.acceptedDifficulty += difficulty;
-          this.acceptedSquares += difficulty * difficulty;
-          if (difficulty > this.heaviestDifficulty) this.heaviestDifficulty = difficulty;
-        }
-        owner.settle(requestId, verdict, difficulty);
-      }
+      this.#giveAnswers();
       this.#options.onSettled();
     }
     pool.armDoorbell();
   };
 
+  /**
+   * Four lanes are filled by four shares: while more arrive with each turn, waiting a turn (a few
+   * microseconds, the loop does not sleep) makes the batch cheaper for all of it.
+   */
+  #holdsBack(): boolean {
+    const shares = this.#options.pool.collecting;
+    const grows = shares > this.#heldShares;
+    if (shares === 0 || shares >= HOLD_BELOW_SHARES || !grows || this.#heldTurns >= HOLD_TURNS_MAX) {
+      this.#heldTurns = 0;
+      this.#heldShares = 0;
+      return false;
+    }
+    this.#heldTurns++;
+    this.#heldShares = shares;
+    return true;
+  }
+
+  #giveAnswers(): void {
+    const owners = this.#answerOwners;
+    for (let i = 0; i < owners.length; i++) {
+      const verdict = this.#answerVerdicts[i] as VerdictFacts;
+      const difficulty = this.#answerDifficulties[i] as number;
+      this.counts[verdict.code] = (this.counts[verdict.code] as number) + 1;
+      if (verdict === ACCEPTED) {
+        this.acceptedDifficulty += difficulty;
+        this.acceptedSquares += difficulty * difficulty;
+        if (difficulty > this.heaviestDifficulty) this.heaviestDifficulty = difficulty;
+      }
+      (owners[i] as ShareOwner).settle(this.#answerIds[i] as string, verdict, difficulty);
+    }
+    owners.length = 0;
+    this.#answerIds.length = 0;
+    this.#answerVerdicts.length = 0;
+    this.#answerDifficulties.length = 0;
+  }
+
   readonly #settle = (slot: number): void => {
-    const submission = this.#submissions[slot] as Submission;
-    this.#submissions[slot] = undefined;
-    submission.job.inFlight--;
+    const owner = this.#owners[slot] as ShareOwner;
+    const job = this.#jobs[slot] as ShareJob;
+    const target = this.#targets[slot] as ShareTarget;
+    this.#owners[slot] = null;
+    job.inFlight--;
     const word = SHARE_SLOTS_OFFSET / 4 + slot * SLOT_WORDS;
     const result = this.#words[word + SHARE_SLOT.result / 4] as number;
     const hashWord = word + SHARE_SLOT.hash / 4;
     const meetsNetwork = (result & RESULT_MEETS_NETWORK) !== 0;
-    let verdict = LOW;
+    let verdict: VerdictFacts = LOW;
     let block = false;
     if ((result & RESULT_MEETS_SHARE) !== 0 || meetsNetwork) {
-      verdict = submission.stale ? STALE : ACCEPTED;
+      verdict = this.#stale[slot] === 1 ? STALE : ACCEPTED;
       // A stale share can still be a block, and a block found once is submitted once.
       if (verdict === ACCEPTED || meetsNetwork) {
-        const seen = this.#options.filter.add(submission.job.key, this.#words, hashWord);
+        const seen = this.#options.filter.add(job.key, this.#words, hashWord);
         if (seen === 'duplicate') verdict = DUPLICATE;
         else if (seen === 'full' && !meetsNetwork) verdict = STORAGE_FAILED;
         block = meetsNetwork && seen !== 'duplicate';
       }
     }
-    this.#journalShare(submission, verdict, block, SHARE_SLOTS_OFFSET + slot * SHARE_SLOT_BYTES);
-    this.#answer(submission.owner, submission.requestId, verdict, submission.target.difficulty);
+    if (block) this.#announceBlock(slot, owner, job, word);
+    this.#journalShare(slot, owner, job, target, verdict, block, word);
+    this.#answer(owner, this.#requestIds[slot] as string, verdict, target.difficulty);
   };
 
-  #journalShare(submission: Submission, verdict: VerdictFacts, block: boolean, slotAt: number): void {
+  #announceBlock(slot: number, owner: ShareOwner, job: ShareJob, word: number): void {
+    const words = this.#words;
+    const extranonceAt = word * 4 + SHARE_SLOT.extranonce;
+    const first = this.#extranonce1Bytes[slot] as number;
+    const all = words[word + SHARE_SLOT.extranonceBytes / 4] as number;
+    const hashAt = word * 4 + SHARE_SLOT.hash;
+    this.#options.onCandidate({
+      jobKey: job.key,
+      sessionNumber: owner.sessionNumber,
+      identity: this.#identities[slot] as number,
+      extranonce1: this.#bytes.slice(extranonceAt, extranonceAt + first),
+      extranonce2: this.#bytes.slice(extranonceAt + first, extranonceAt + all),
+      version: words[word + SHARE_SLOT.version / 4] as number,
+      ntime: words[word + SHARE_SLOT.ntime / 4] as number,
+      nonce: words[word + SHARE_SLOT.nonce / 4] as number,
+      hash: this.#bytes.slice(hashAt, hashAt + HASH_BYTES),
+      seq: this.#options.journal.nextSeq,
+      round: this.#options.journal.round,
+    });
+  }
+
+  #journalShare(
+    slot: number,
+    owner: ShareOwner,
+    job: ShareJob,
+    target: ShareTarget,
+    verdict: VerdictFacts,
+    block: boolean,
+    word: number,
+  ): void {
     const { journal } = this.#options;
-    const { seq, round } = { seq: journal.nextSeq, round: journal.round };
-    if (block) {
-      const hashAt = slotAt + SHARE_SLOT.hash;
-      this.#options.onCandidate({
-        jobKey: submission.job.key,
-        sessionNumber: submission.owner.sessionNumber,
-        identity: submission.identity,
-        extranonce1: submission.extranonce1,
-        extranonce2: submission.extranonce2,
-        version: submission.version,
-        ntime: submission.ntime,
-        nonce: submission.nonce,
-        hash: this.#bytes.slice(hashAt, hashAt + HASH_BYTES),
-        seq,
-        round,
-      });
-    }
-    const at = journal.appendShare(submission.identity, submission.job.key, verdict === ACCEPTED, block);
+    const identity = this.#identities[slot] as number;
+    const at = journal.appendShare(identity, job.key, verdict === ACCEPTED, block);
     const record = journal.buffer;
-    const extranonceAt = at + SHARE.extranonce;
-    record[at + SHARE.extranonce1Bytes] = submission.extranonce1.length;
-    record[at + SHARE.extranonce2Bytes] = submission.extranonce2.length;
-    record.set(submission.extranonce1, extranonceAt);
-    record.set(submission.extranonce2, extranonceAt + submission.extranonce1.length);
-    this.#fill(record, at, submission, verdict, submission.target);
-    const hashAt = slotAt + SHARE_SLOT.hash;
-    record.set(this.#bytes.subarray(hashAt, hashAt + HASH_BYTES), at + SHARE.hash);
+    const bytes = this.#bytes;
+    const words = this.#words;
+    const first = this.#extranonce1Bytes[slot] as number;
+    const all = words[word + SHARE_SLOT.extranonceBytes / 4] as number;
+    record[at + SHARE.extranonce1Bytes] = first;
+    record[at + SHARE.extranonce2Bytes] = all - first;
+    const extranonceAt = word * 4 + SHARE_SLOT.extranonce;
+    for (let i = 0; i < all; i++) record[at + SHARE.extranonce + i] = bytes[extranonceAt + i] as number;
+    const hashAt = word * 4 + SHARE_SLOT.hash;
+    for (let i = 0; i < HASH_BYTES; i++) record[at + SHARE.hash + i] = bytes[hashAt + i] as number;
+    this.#fill(
+      record,
+      at,
+      owner,
+      verdict,
+      target,
+      this.#receivedUs[slot] as number,
+      words[word + SHARE_SLOT.ntime / 4] as number,
+      words[word + SHARE_SLOT.nonce / 4] as number,
+      words[word + SHARE_SLOT.version / 4] as number,
+    );
   }
 
   #journalRefusal(refusal: Refusal): void {
+    const { owner, target, receivedUs, ntime, nonce, version } = refusal;
     const at = this.#options.journal.appendShare(refusal.identity, refusal.jobKey, false, false);
     const verdict = verdictByName(refusal.verdict);
-    this.#fill(this.#options.journal.buffer, at, refusal, verdict, refusal.target);
-    this.#answer(refusal.owner, refusal.requestId, verdict, 0);
+    const record = this.#options.journal.buffer;
+    this.#fill(record, at, owner, verdict, target, receivedUs, ntime, nonce, version);
+    this.#answer(owner, refusal.requestId, verdict, 0);
   }
 
   /** Fields that validated and refused shares have in common. */
   #fill(
     record: Buffer,
     at: number,
-    share: Submission | Refusal,
+    owner: ShareOwner,
     verdict: VerdictFacts,
     target: ShareTarget | null,
+    receivedUs: number,
+    ntime: number,
+    nonce: number,
+    version: number,
   ): void {
     record[at + SHARE.verdict] = verdict.code;
-    record.writeUInt32LE(share.owner.sessionNumber, at + SHARE.session);
-    const received = share.receivedUs;
-    record.writeUInt32LE(received % 0x1_0000_0000, at + SHARE.receivedUs);
-    record.writeUInt32LE(Math.floor(received / 0x1_0000_0000), at + SHARE.receivedUs + 4);
-    record.writeUInt32LE(share.ntime, at + SHARE.ntime);
-    record.writeUInt32LE(share.nonce, at + SHARE.nonce);
-    record.writeUInt32LE(share.version, at + SHARE.version);
-    const latency = this.#options.nowUs() - received;
-    record.writeUInt32LE(Math.min(0xffffffff, Math.max(0, Math.round(latency))), at + SHARE.latencyUs);
+    record.writeUInt32LE(owner.sessionNumber, at + SHARE.session);
+    record.writeUInt32LE(receivedUs % 0x1_0000_0000, at + SHARE.receivedUs);
+    record.writeUInt32LE(Math.floor(receivedUs / 0x1_0000_0000), at + SHARE.receivedUs + 4);
+    record.writeUInt32LE(ntime, at + SHARE.ntime);
+    record.writeUInt32LE(nonce, at + SHARE.nonce);
+    record.writeUInt32LE(version, at + SHARE.version);
+    const latencyUs = Math.min(0xffffffff, Math.max(0, Math.round(this.#turnUs - receivedUs)));
+    record.writeUInt32LE(latencyUs, at + SHARE.latencyUs);
     if (target === null) return;
     record.writeDoubleLE(target.difficulty, at + SHARE.difficulty);
-    record.set(target.targetLE, at + SHARE.target);
+    const { targetLE } = target;
+    for (let i = 0; i < HASH_BYTES; i++) record[at + SHARE.target + i] = targetLE[i] as number;
   }
 
   #answer(owner: ShareOwner, requestId: string, verdict: VerdictFacts, difficulty: number): void {
-    this.#answers.push({ owner, requestId, verdict, difficulty });
+    this.#answerOwners.push(owner);
+    this.#answerIds.push(requestId);
+    this.#answerVerdicts.push(verdict);
+    this.#answerDifficulties.push(difficulty);
   }
 
   #reportJournal(error: JournalWriteError | null): void {

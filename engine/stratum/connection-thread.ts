@@ -7,7 +7,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { JournalWriter } from '../../storage/journal/writer.js';
 import { createSlab } from '../../wasm/kernel.js';
 import { DuplicateFilter } from '../shares/duplicate-filter.js';
-import { SharePath } from '../shares/share-path.js';
+import { SharePath, type Submission } from '../shares/share-path.js';
 import { ValidationPool } from '../shares/validation-pool.js';
 import { ExtranonceLeases } from '../work/extranonce.js';
 import { type ShareVerdict, VERDICTS } from '../work/verdict.js';
@@ -73,6 +73,8 @@ class ConnectionThread implements SessionHost {
   readonly #pool: ValidationPool;
   readonly #shares: SharePath;
   readonly #board: JobBoard;
+  /** Filled anew for each share; the share path copies it. */
+  readonly #submission = {} as Submission;
   readonly #leases: ExtranonceLeases;
   readonly #connections = new Map<Session, Connection>();
   /** Journal identity -> who it is, while a share of it may come or be in judgement. */
@@ -168,20 +170,20 @@ class ConnectionThread implements SessionHost {
   }
 
   submitShare: SessionHost['submitShare'] = (session, share, target) => {
-    const taken = this.#shares.submit({
-      owner: session,
-      requestId: share.requestId,
-      identity: share.identity,
-      job: share.job,
-      target,
-      stale: share.job.stale,
-      extranonce1: session.extranonce1,
-      extranonce2: share.extranonce2,
-      version: share.version,
-      ntime: share.ntime,
-      nonce: share.nonce,
-      receivedUs: share.receivedUs,
-    });
+    const submission = this.#submission;
+    submission.owner = session;
+    submission.requestId = share.requestId;
+    submission.identity = share.identity;
+    submission.job = share.job;
+    submission.target = target;
+    submission.stale = share.job.stale;
+    submission.extranonce1 = session.extranonce1;
+    submission.extranonce2 = share.extranonce2;
+    submission.version = share.version;
+    submission.ntime = share.ntime;
+    submission.nonce = share.nonce;
+    submission.receivedUs = share.receivedUs;
+    const taken = this.#shares.submit(submission);
     // Rings hold far more than sockets are allowed to have in flight; if they are full all the same,
     // this share is refused in words rather than forgotten.
     if (!taken) this.refuseShare(session, { ...share, verdict: 'storage_failed' }, target);

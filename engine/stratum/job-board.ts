@@ -13,6 +13,8 @@ const STALE_MAX = 64;
 export interface BoardJob extends ShareJob {
   readonly message: JobMessage;
   stale: boolean;
+  /** No longer on the board: its shares are answered "job not found". */
+  gone: boolean;
 }
 
 export class JobBoard {
@@ -60,7 +62,7 @@ export class JobBoard {
       bits: message.bits,
       networkTargetLE: message.networkTargetLE,
     });
-    const job: BoardJob = { key: message.key, slot, inFlight: 0, message, stale: false };
+    const job: BoardJob = { key: message.key, slot, inFlight: 0, message, stale: false, gone: false };
     for (const other of this.#byId.values()) {
       if (other.message.previousBlockHash !== message.previousBlockHash) other.stale = true;
     }
@@ -85,6 +87,7 @@ export class JobBoard {
     const jobs = [...this.#byId.values()].filter((job) => job.stale === stale);
     for (const job of jobs.slice(0, Math.max(0, jobs.length - keep))) {
       this.#byId.delete(job.message.id);
+      job.gone = true;
       this.#leaving.push(job);
     }
     this.#sweep();

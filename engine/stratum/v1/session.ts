@@ -11,9 +11,10 @@ import type { BoardJob } from '../job-board.js';
 import type { UserName } from '../user-name.js';
 import { authorize } from './methods/authorize.js';
 import { configure } from './methods/configure.js';
-import { submit } from './methods/submit.js';
+import { submit, submitScanned } from './methods/submit.js';
 import { subscribe } from './methods/subscribe.js';
 import { errorLine, notificationLine, resultLine, StratumError } from './reply.js';
+import { SubmitParts, scanSubmit } from './submit-scanner.js';
 
 /** What a session needs of the thread it lives in. */
 export interface SessionHost {
@@ -67,6 +68,9 @@ interface Announcement extends ShareTarget {
 /** Unreadable lines a session may send before it is closed. */
 const MALFORMED_MAX = 10;
 const ID_MAX_CHARACTERS = 64;
+const NOTHING = Buffer.alloc(0);
+/** Reused for every line: nothing is kept of it after `handleLine`. */
+const PARTS = new SubmitParts();
 
 export class Session implements ShareOwner {
   readonly sessionNumber: number;
@@ -81,6 +85,11 @@ export class Session implements ShareOwner {
   extranonce1: Uint8Array = new Uint8Array(0);
   subscribed = false;
   versionMask = 0;
+  /** The user and job that were named last, as bytes: most submits name them again. */
+  recentUser: Buffer = NOTHING;
+  recentIdentity = 0;
+  recentJobId: Buffer = NOTHING;
+  recentJob: BoardJob | null = null;
   closed = false;
   /** Shares handed to the share path and not answered yet. */
   inFlight = 0;
@@ -118,8 +127,9 @@ export class Session implements ShareOwner {
     return this.subscribed && this.#pendingDifficulty !== null;
   }
 
-  /** One line of the peer, without its newline. */
+  /** One line of the peer, without its newline. The bytes are only read during the call. */
   handleLine(line: Buffer, receivedUs: number): void {
+    if (scanSubmit(line, PARTS) && submitScanned(this, line, PARTS, receivedUs)) return;
     if (line.length === 0 || (line.length === 1 && line[0] === 0x0d)) return;
     let id = 'null';
     try {
@@ -146,6 +156,8 @@ export class Session implements ShareOwner {
   authorize(user: string, name: UserName): void {
     const identity = this.#host.defineIdentity(name, this.#agent, this.remote);
     this.workers.set(user, identity);
+    this.recentUser = Buffer.from(user);
+    this.recentIdentity = identity;
     this.names.set(identity, name);
   }
 

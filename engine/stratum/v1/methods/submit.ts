@@ -5,6 +5,7 @@ import { hexToBytes } from '../../../bitcoin/hex.js';
 import type { ShareVerdict } from '../../../work/verdict.js';
 import type { BoardJob } from '../../job-board.js';
 import type { Session, SessionRefusal, SessionShare } from '../session.js';
+import { hexInto, hexWord, PARAM, type SubmitParts } from '../submit-scanner.js';
 
 /** A header may not lie further ahead of the template's time (consensus: 2 hours ahead of the node). */
 const NTIME_AHEAD_MAX_SECONDS = 7200;
@@ -30,6 +31,94 @@ export function submit(
   const checked = check(session, params);
   if ('verdict' in checked) session.refuse({ requestId, identity, receivedUs, ...checked });
   else session.submitShare({ requestId, identity, receivedUs, ...checked });
+}
+
+/** Filled anew for each share that comes by the short way: what takes it copies it. */
+const SHARE: SessionShare = {
+  requestId: '',
+  identity: 0,
+  job: null as unknown as BoardJob,
+  extranonce2: new Uint8Array(0),
+  version: 0,
+  ntime: 0,
+  nonce: 0,
+  receivedUs: 0,
+};
+
+/**
+ * The short way of a submit whose bytes were scanned: hands it on when there is nothing to object to.
+ * @returns false, with nothing done, when `submit` must look at it and say what is wrong.
+ */
+export function submitScanned(
+  session: Session,
+  line: Buffer,
+  parts: SubmitParts,
+  receivedUs: number,
+): boolean {
+  const { starts, ends } = parts;
+  const job = knownJob(session, line, starts[PARAM.job] as number, ends[PARAM.job] as number);
+  if (job === null) return false;
+  const identity = knownIdentity(session, line, starts[PARAM.user] as number, ends[PARAM.user] as number);
+  if (identity === 0) return false;
+
+  const ntimeAt = starts[PARAM.ntime] as number;
+  const nonceAt = starts[PARAM.nonce] as number;
+  const extranonce2At = starts[PARAM.extranonce2] as number;
+  const extranonce2Bytes = session.extranonce2Bytes;
+  if ((ends[PARAM.ntime] as number) - ntimeAt !== 8 || (ends[PARAM.nonce] as number) - nonceAt !== 8)
+    return false;
+  if ((ends[PARAM.extranonce2] as number) - extranonce2At !== extranonce2Bytes * 2) return false;
+  const ntime = hexWord(line, ntimeAt);
+  const nonce = hexWord(line, nonceAt);
+  const { message } = job;
+  if (nonce < 0 || ntime < message.mintime || ntime > message.curtime + NTIME_AHEAD_MAX_SECONDS) return false;
+  let version = message.version;
+  if (parts.count === 6) {
+    const bitsAt = starts[PARAM.versionBits] as number;
+    const bits = (ends[PARAM.versionBits] as number) - bitsAt === 8 ? hexWord(line, bitsAt) : -1;
+    const mask = session.versionMask;
+    if (bits < 0 || (bits & ~mask) !== 0) return false;
+    version = (version & ~mask) | (bits & mask);
+  }
+  if (SHARE.extranonce2.length !== extranonce2Bytes) SHARE.extranonce2 = new Uint8Array(extranonce2Bytes);
+  if (!hexInto(line, extranonce2At, extranonce2Bytes, SHARE.extranonce2)) return false;
+
+  SHARE.requestId = line.toString('latin1', parts.idStart, parts.idEnd);
+  SHARE.identity = identity;
+  SHARE.job = job;
+  SHARE.version = version >>> 0;
+  SHARE.ntime = ntime;
+  SHARE.nonce = nonce;
+  SHARE.receivedUs = receivedUs;
+  session.submitShare(SHARE);
+  return true;
+}
+
+/** The job if it is on the board and was sent to this session, else null. */
+function knownJob(session: Session, line: Buffer, start: number, end: number): BoardJob | null {
+  const recent = session.recentJob;
+  if (recent !== null && !recent.gone && equals(line, start, end, session.recentJobId)) return recent;
+  const job = session.findJob(line.toString('latin1', start, end));
+  if (job === undefined) return null;
+  session.recentJob = job;
+  session.recentJobId = Buffer.from(line.subarray(start, end));
+  return job;
+}
+
+/** Journal identity of an authorized user name, else 0. */
+function knownIdentity(session: Session, line: Buffer, start: number, end: number): number {
+  if (equals(line, start, end, session.recentUser)) return session.recentIdentity;
+  const identity = session.workers.get(line.toString('latin1', start, end));
+  if (identity === undefined) return 0;
+  session.recentUser = Buffer.from(line.subarray(start, end));
+  session.recentIdentity = identity;
+  return identity;
+}
+
+function equals(line: Buffer, start: number, end: number, bytes: Buffer): boolean {
+  if (end - start !== bytes.length) return false;
+  for (let i = 0; i < bytes.length; i++) if (line[start + i] !== bytes[i]) return false;
+  return true;
 }
 
 type Share = Pick<SessionShare, 'job' | 'extranonce2' | 'version' | 'ntime' | 'nonce'>;
