@@ -181,7 +181,7 @@ export const SETTINGS_SCHEMA = Type.Object(
     share_cache_size: Type.Integer(
       notes({
         group: MINERS,
-        default: 1_000_000,
+        default: 20_000_000,
         minimum: 1000,
         maximum: 100_000_000,
         unit: 'shares, 32 to 64 bytes each',

@@ -99,9 +99,15 @@ class ConnectionThread implements SessionHost {
     this.#journal = new JournalWriter({ folder: settings.journalFolder, nodeId: settings.nodeId, nowMs });
     this.#filter = new DuplicateFilter(settings.duplicateFilterEntries);
     this.#leases = new ExtranonceLeases({ lane: 0, epoch: settings.epoch });
-    this.#board = new JobBoard(this.#memory, (job) => {
-      this.#filter.forgetJob(job.key);
-      this.#journal.forgetJob(job.key);
+    this.#board = new JobBoard({
+      memory: this.#memory,
+      nowMs,
+      // What is not credited cannot be credited twice: its hashes need not be remembered.
+      onStale: (job) => this.#filter.forgetJob(job.key),
+      onDead: (job) => {
+        this.#filter.forgetJob(job.key);
+        this.#journal.forgetJob(job.key);
+      },
     });
     this.#pool = new ValidationPool({
       memory: this.#memory,
@@ -269,7 +275,7 @@ class ConnectionThread implements SessionHost {
   }
 
   #putUpJob(message: JobMessage, clean: boolean, audience: 'all' | 'retarget'): void {
-    const job = this.#board.add(message);
+    const job = this.#board.add(message, audience === 'all');
     this.#journal.defineJob(message.key, {
       jobId: message.id,
       height: message.height,
@@ -340,6 +346,7 @@ class ConnectionThread implements SessionHost {
   #sweep(): void {
     const now = nowMs();
     this.#journal.sealWhenDue();
+    this.#board.retireOld();
     for (const session of this.#leaving) {
       if (session.inFlight > 0) continue;
       this.#leaving.delete(session);

@@ -5,20 +5,39 @@ import { JOB_SLOTS, writeJobSlot } from '../../wasm/slots.js';
 import type { ShareJob } from '../shares/share-path.js';
 import type { JobMessage } from './thread-messages.js';
 
-/** Jobs of the current tip that stay creditable: ten minutes even when each retarget makes one. */
+/**
+ * How long a job of the current tip stays creditable once a newer one is up. Miners change over within seconds;
+ * each second more is memory of the duplicate filter.
+ */
+const CREDITABLE_MS = 150_000;
+/** Such jobs at most, when retargets make one every other second. */
 const LIVE_MAX = 300;
 /** Jobs of earlier tips kept for the block check. */
 const STALE_MAX = 64;
 
 export interface BoardJob extends ShareJob {
   readonly message: JobMessage;
+  /** Monotonic milliseconds at which a newer job was put up for all; infinite before. */
+  supersededAtMs: number;
   stale: boolean;
   /** No longer on the board: its shares are answered "job not found". */
   gone: boolean;
 }
 
+export interface JobBoardOptions {
+  memory: WebAssembly.Memory;
+  /** Monotonic milliseconds. */
+  nowMs: () => number;
+  /** The tip moved on: no share of the job is credited any more. */
+  onStale: (job: BoardJob) => void;
+  /** The job is gone and none of its shares is in flight. */
+  onDead: (job: BoardJob) => void;
+}
+
 export class JobBoard {
   readonly #memory: WebAssembly.Memory;
+  readonly #nowMs: () => number;
+  readonly #onStale: (job: BoardJob) => void;
   readonly #onDead: (job: BoardJob) => void;
   readonly #byId = new Map<string, BoardJob>();
   readonly #freeSlots: number[] = [];
@@ -26,10 +45,11 @@ export class JobBoard {
   #leaving: BoardJob[] = [];
   #current: BoardJob | null = null;
 
-  /** `onDead`: the job is gone and none of its shares is in flight. */
-  constructor(memory: WebAssembly.Memory, onDead: (job: BoardJob) => void) {
-    this.#memory = memory;
-    this.#onDead = onDead;
+  constructor(options: JobBoardOptions) {
+    this.#memory = options.memory;
+    this.#nowMs = options.nowMs;
+    this.#onStale = options.onStale;
+    this.#onDead = options.onDead;
     for (let slot = JOB_SLOTS - 1; slot >= 0; slot--) this.#freeSlots.push(slot);
   }
 
@@ -48,8 +68,11 @@ export class JobBoard {
     return this.#byId.get(id);
   }
 
-  /** Puts a job up. Jobs of another tip become stale. */
-  add(message: JobMessage): BoardJob {
+  /**
+   * Puts a job up. Jobs of another tip become stale. `forAll`: every session gets it, so that the jobs before
+   * it have been replaced for everybody.
+   */
+  add(message: JobMessage, forAll: boolean): BoardJob {
     this.#sweep();
     const slot = this.#freeSlots.pop();
     // LIVE_MAX + STALE_MAX is far below JOB_SLOTS; only shares that never settle could lead here.
@@ -62,15 +85,37 @@ export class JobBoard {
       bits: message.bits,
       networkTargetLE: message.networkTargetLE,
     });
-    const job: BoardJob = { key: message.key, slot, inFlight: 0, message, stale: false, gone: false };
+    const job: BoardJob = {
+      key: message.key,
+      slot,
+      inFlight: 0,
+      message,
+      supersededAtMs: Number.POSITIVE_INFINITY,
+      stale: false,
+      gone: false,
+    };
     for (const other of this.#byId.values()) {
-      if (other.message.previousBlockHash !== message.previousBlockHash) other.stale = true;
+      if (other.stale || other.message.previousBlockHash === message.previousBlockHash) continue;
+      other.stale = true;
+      this.#onStale(other);
+    }
+    if (forAll) {
+      const now = this.#nowMs();
+      for (const other of this.#byId.values()) other.supersededAtMs = Math.min(other.supersededAtMs, now);
     }
     this.#byId.set(message.id, job);
     this.#current = job;
-    this.#retire(true, STALE_MAX);
-    this.#retire(false, LIVE_MAX);
+    this.#retireBeyond(true, STALE_MAX);
+    this.#retireBeyond(false, LIVE_MAX);
+    this.retireOld();
     return job;
+  }
+
+  /** Takes down jobs whose time to be credited is over; to be called now and then. */
+  retireOld(): void {
+    const before = this.#nowMs() - CREDITABLE_MS;
+    for (const job of this.#byId.values()) if (!job.stale && job.supersededAtMs < before) this.#retire(job);
+    this.#sweep();
   }
 
   /** Frees slots of retired jobs whose last share has been settled. */
@@ -83,13 +128,15 @@ export class JobBoard {
     });
   }
 
-  #retire(stale: boolean, keep: number): void {
+  #retireBeyond(stale: boolean, keep: number): void {
     const jobs = [...this.#byId.values()].filter((job) => job.stale === stale);
-    for (const job of jobs.slice(0, Math.max(0, jobs.length - keep))) {
-      this.#byId.delete(job.message.id);
-      job.gone = true;
-      this.#leaving.push(job);
-    }
+    for (const job of jobs.slice(0, Math.max(0, jobs.length - keep))) this.#retire(job);
     this.#sweep();
+  }
+
+  #retire(job: BoardJob): void {
+    this.#byId.delete(job.message.id);
+    job.gone = true;
+    this.#leaving.push(job);
   }
 }

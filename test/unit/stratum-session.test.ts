@@ -44,7 +44,7 @@ function job(key: number, overrides: Partial<JobMessage> = {}): BoardJob {
     notifyClean: `{"id":null,"method":"mining.notify","params":["${key.toString(16)}",true]}\n`,
     ...overrides,
   };
-  return { key, slot: 0, inFlight: 0, message, stale: false, gone: false };
+  return { key, slot: 0, inFlight: 0, message, supersededAtMs: 0, stale: false, gone: false };
 }
 
 function harness(startDifficulty = 4): Harness {
