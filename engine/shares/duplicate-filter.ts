@@ -35,6 +35,32 @@ class HashSet {
     return true;
   }
 
+  has(a: number, b: number, c: number, d: number): boolean {
+    const at = this.#find(a, b, c, d);
+    return (this.#words[at] as number) !== 0 || (this.#words[at + 1] as number) !== 0;
+  }
+
+  /** Takes an entry out and closes the gap, so that probing never stops short (Knuth, 6.4, algorithm R). */
+  remove(a: number, b: number, c: number, d: number): boolean {
+    const words = this.#words;
+    const mask = this.#capacity - 1;
+    let gap = this.#find(a, b, c, d) / WORDS;
+    if (words[gap * WORDS] === 0 && words[gap * WORDS + 1] === 0) return false;
+    for (let slot = (gap + 1) & mask; ; slot = (slot + 1) & mask) {
+      const first = words[slot * WORDS] as number;
+      const second = words[slot * WORDS + 1] as number;
+      if (first === 0 && second === 0) break;
+      const home = (first ^ (second >>> 7)) & mask;
+      // It may move up only if the gap lies between its home and its place.
+      if (((slot - home) & mask) < ((slot - gap) & mask)) continue;
+      words.copyWithin(gap * WORDS, slot * WORDS, (slot + 1) * WORDS);
+      gap = slot;
+    }
+    words.fill(0, gap * WORDS, (gap + 1) * WORDS);
+    this.count--;
+    return true;
+  }
+
   /** Index of the entry, or of the free place where it belongs. */
   #find(a: number, b: number, c: number, d: number): number {
     const words = this.#words;
@@ -82,9 +108,10 @@ export class DuplicateFilter {
 
   /**
    * Remembers a valid share of job `jobKey`. Call it only for shares that met their target: junk is
-   * never stored. `words` at `at`: the header hash as hashed, 8 little-endian words.
+   * never stored. `words` at `at`: the header hash as hashed, 8 little-endian words. `always`: remember it
+   * even when full (a block, of which there are few).
    */
-  add(jobKey: number, words: Uint32Array, at: number): DuplicateResult {
+  add(jobKey: number, words: Uint32Array, at: number, always = false): DuplicateResult {
     let set = this.#jobs.get(jobKey);
     if (set === undefined) {
       set = new HashSet();
@@ -95,10 +122,22 @@ export class DuplicateFilter {
     const b = words[at + 1] as number;
     const c = words[at + 2] as number;
     const d = words[at + 3] as number;
-    if (this.#count >= this.#limit) return 'full';
-    if (!set.add(a, b === 0 && a === 0 ? 1 : b, c, d)) return 'duplicate';
+    const second = b === 0 && a === 0 ? 1 : b;
+    if (this.#count >= this.#limit && !always) return set.has(a, second, c, d) ? 'duplicate' : 'full';
+    if (!set.add(a, second, c, d)) return 'duplicate';
     this.#count++;
     return 'new';
+  }
+
+  /** Takes a hash back out: its share was not stored, it may come again. */
+  remove(jobKey: number, words: Uint32Array, at: number): void {
+    const a = words[at] as number;
+    const b = words[at + 1] as number;
+    const second = b === 0 && a === 0 ? 1 : b;
+    const removed = this.#jobs
+      .get(jobKey)
+      ?.remove(a, second, words[at + 2] as number, words[at + 3] as number);
+    if (removed === true) this.#count--;
   }
 
   /** The work of `jobKey` can no longer be credited. */

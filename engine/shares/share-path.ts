@@ -112,6 +112,7 @@ const STALE = verdictByName('stale');
 const LOW = verdictByName('low_difficulty');
 const DUPLICATE = verdictByName('duplicate');
 const STORAGE_FAILED = verdictByName('storage_failed');
+const FILTER_FULL = verdictByName('filter_full');
 const VERDICT_CODE_MAX = Math.max(...VERDICTS.map((verdict) => verdict.code));
 
 /** A batch is held back for a turn or two of the event loop while it is below this and still growing. */
@@ -152,6 +153,8 @@ export class SharePath {
   readonly #answerIds: string[] = [];
   readonly #answerVerdicts: VerdictFacts[] = [];
   readonly #answerDifficulties: number[] = [];
+  /** Slots whose hash entered the duplicate filter in this turn. */
+  readonly #remembered: number[] = [];
 
   constructor(options: SharePathOptions) {
     this.#options = options;
@@ -234,7 +237,9 @@ export class SharePath {
         this.#answerVerdicts.forEach((verdict, index) => {
           if (verdict === ACCEPTED) this.#answerVerdicts[index] = STORAGE_FAILED;
         });
+        this.#forgetRemembered();
       }
+      this.#remembered.length = 0;
       this.#giveAnswers();
       this.#options.onSettled();
     }
@@ -293,16 +298,28 @@ export class SharePath {
       verdict = this.#stale[slot] === 1 ? STALE : ACCEPTED;
       // A stale share can still be a block, and a block found once is submitted once.
       if (verdict === ACCEPTED || meetsNetwork) {
-        const seen = this.#options.filter.add(job.key, this.#words, hashWord);
+        const seen = this.#options.filter.add(job.key, this.#words, hashWord, meetsNetwork);
         if (seen === 'duplicate') verdict = DUPLICATE;
-        else if (seen === 'full' && !meetsNetwork) verdict = STORAGE_FAILED;
-        block = meetsNetwork && seen !== 'duplicate';
+        else if (seen === 'full') verdict = FILTER_FULL;
+        else this.#remembered.push(slot);
+        block = meetsNetwork && seen === 'new';
       }
     }
     if (block) this.#announceBlock(slot, owner, job, word);
     this.#journalShare(slot, owner, job, target, verdict, block, word);
     this.#answer(owner, this.#requestIds[slot] as string, verdict, target.difficulty);
   };
+
+  /** The journal did not take them, so they may be sent again. Blocks went to the node: they may not. */
+  #forgetRemembered(): void {
+    for (const slot of this.#remembered) {
+      const word = SHARE_SLOTS_OFFSET / 4 + slot * SLOT_WORDS;
+      const result = this.#words[word + SHARE_SLOT.result / 4] as number;
+      const job = this.#jobs[slot] as ShareJob;
+      if ((result & RESULT_MEETS_NETWORK) !== 0) continue;
+      this.#options.filter.remove(job.key, this.#words, word + SHARE_SLOT.hash / 4);
+    }
+  }
 
   #announceBlock(slot: number, owner: ShareOwner, job: ShareJob, word: number): void {
     const words = this.#words;

@@ -36,6 +36,7 @@ const PORTS_TRIED = 20;
 /** A dead peer (power cut, pulled cable) is noticed by TCP keep-alive after about this long idle. */
 const KEEP_ALIVE_MS = 60_000;
 const DRAIN_WITHIN_MS = 5000;
+const LAST_WORDS_MS = 2000;
 const ACCOUNTS_SHOWN = 1000;
 const DELAY_SAMPLE_MS = 10;
 
@@ -56,6 +57,9 @@ const nowMs = (): number => performance.now();
 /** Wall clock in microseconds; follows clock corrections, unlike performance.timeOrigin. */
 const nowUs = (): number => Date.now() * 1000 + Math.floor((performance.now() % 1) * 1000);
 
+/** A farm that was away for hours must not come back to a difficulty at which it floods us. */
+const vardiffFloor = (): number => Math.max(1e-10, settings.shareDifficulty / 4096);
+
 /** The histogram holds the time between two samples: what exceeds their interval is delay. */
 const delayMs = (sampledNs: number): number => Math.max(0, sampledNs / 1e6 - DELAY_SAMPLE_MS);
 
@@ -64,7 +68,7 @@ class ConnectionThread implements SessionHost {
   readonly extranonce2Bytes = settings.extranonce2Bytes;
   readonly startDifficulty = settings.shareDifficulty;
   readonly vardiff = settings.vardiff.enabled
-    ? { sharesPerMinute: settings.vardiff.sharesPerMinute, floor: 1e-10, ceiling: 1e15 }
+    ? { sharesPerMinute: settings.vardiff.sharesPerMinute, floor: vardiffFloor(), ceiling: 1e15 }
     : null;
 
   readonly #memory = createSlab();
@@ -125,11 +129,7 @@ class ConnectionThread implements SessionHost {
         const { account, worker } = this.#names.get(candidate.identity) ?? { account: '', worker: '' };
         post({ type: 'candidate', candidate: { ...candidate, account, worker } });
       },
-      onJournal: (error) => {
-        this.#failing = error?.message ?? null;
-        if (error === null) this.#log('info', 'the share journal takes shares again');
-        else this.#log('error', error.message);
-      },
+      onJournal: (error) => this.#journalState(error),
       onSettled: () => this.#flush(),
     });
     this.#delay.enable();
@@ -231,11 +231,16 @@ class ConnectionThread implements SessionHost {
     const connection = this.#connections.get(session);
     if (connection === undefined) return;
     this.#closed[reason] = (this.#closed[reason] ?? 0) + 1;
-    if (connection.out.length > 0 && !connection.socket.destroyed) {
-      connection.socket.end(connection.out, 'latin1');
-      connection.socket.destroySoon();
+    const { socket } = connection;
+    // What it still sends is nobody's any more: its names and its extranonce are given back.
+    socket.removeAllListeners('data');
+    if (connection.out.length > 0 && !socket.destroyed) {
+      socket.end(connection.out, 'latin1');
+      // A peer that does not take its last words must not keep its socket either.
+      setTimeout(() => socket.destroy(), LAST_WORDS_MS).unref();
+      socket.resume();
     } else {
-      connection.socket.destroy();
+      socket.destroy();
     }
     this.#forget(connection);
   }
@@ -265,7 +270,7 @@ class ConnectionThread implements SessionHost {
       connection.dirty = false;
       const { socket, session } = connection;
       if (session.closed) continue;
-      if (socket.isPaused() && session.inFlight < IN_FLIGHT_MAX / 2) socket.resume();
+      if (!this.#draining && socket.isPaused() && session.inFlight < IN_FLIGHT_MAX / 2) socket.resume();
       if (connection.out === '') continue;
       const { out } = connection;
       connection.out = '';
@@ -345,7 +350,11 @@ class ConnectionThread implements SessionHost {
 
   #sweep(): void {
     const now = nowMs();
-    this.#journal.sealWhenDue();
+    try {
+      this.#journal.sealWhenDue();
+    } catch (error) {
+      this.#journalState(error as Error);
+    }
     this.#board.retireOld();
     for (const session of this.#leaving) {
       if (session.inFlight > 0) continue;
@@ -367,6 +376,14 @@ class ConnectionThread implements SessionHost {
       post({ type: 'need_job' });
     }
     post({ type: 'stats', stats: this.#stats() });
+  }
+
+  /** The disk refused the journal, or takes it again; said once each. */
+  #journalState(error: Error | null): void {
+    const was = this.#failing;
+    this.#failing = error?.message ?? null;
+    if (error !== null && was === null) this.#log('error', error.message);
+    if (error === null && was !== null) this.#log('info', 'the share journal takes shares again');
   }
 
   #stats(): ConnectionThreadStats {

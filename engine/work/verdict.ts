@@ -34,6 +34,7 @@ export const VERDICTS = [
   facts(10, 'unauthorized', 24, 'Unauthorized worker'),
   facts(11, 'not_subscribed', 25, 'Not subscribed'),
   facts(12, 'storage_failed', 20, 'Pool cannot store shares now, not credited'),
+  facts(13, 'filter_full', 20, 'Pool cannot remember more shares of this work, not credited'),
 ] as const satisfies readonly VerdictFacts[];
 
 export type ShareVerdict = (typeof VERDICTS)[number]['name'];

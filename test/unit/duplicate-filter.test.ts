@@ -10,15 +10,20 @@ const hash = (n: number): Uint32Array => {
 
 describe('duplicate filter', () => {
   it('agrees with a plain set for any order of shares, jobs and job ends', () => {
-    const step = fc.record({ job: fc.nat(3), share: fc.nat(200), end: fc.boolean() });
+    const step = fc.record({ job: fc.nat(3), share: fc.nat(200), end: fc.boolean(), back: fc.boolean() });
     fc.assert(
       fc.property(fc.array(step, { maxLength: 400 }), (steps) => {
         const filter = new DuplicateFilter(100_000);
         const plain = new Map<number, Set<number>>();
-        for (const { job, share, end } of steps) {
+        for (const { job, share, end, back } of steps) {
           if (end && share < 10) {
             filter.forgetJob(job);
             plain.delete(job);
+            continue;
+          }
+          if (end && back) {
+            filter.remove(job, hash(share), 0);
+            plain.get(job)?.delete(share);
             continue;
           }
           const seen = plain.get(job) ?? new Set();
@@ -43,6 +48,9 @@ describe('duplicate filter', () => {
     const filter = new DuplicateFilter(3);
     for (let i = 0; i < 3; i++) expect(filter.add(1, hash(i), 0)).toBe('new');
     expect(filter.add(1, hash(9), 0)).toBe('full');
+    expect(filter.add(1, hash(2), 0)).toBe('duplicate');
+    expect(filter.add(1, hash(10), 0, true)).toBe('new');
+    expect(filter.add(1, hash(10), 0, true)).toBe('duplicate');
     filter.forgetJob(1);
     expect(filter.add(2, hash(9), 0)).toBe('new');
   });

@@ -67,7 +67,10 @@ interface Announcement extends ShareTarget {
 
 /** Unreadable lines a session may send before it is closed. */
 const MALFORMED_MAX = 10;
-const ID_MAX_CHARACTERS = 64;
+/** Replies are written as Latin-1. */
+const ID = /^[ -~]{0,64}$/;
+const ACCEPTED = verdictByName('accepted');
+const STORAGE_FAILED = verdictByName('storage_failed');
 const NOTHING = Buffer.alloc(0);
 /** Reused for every line: nothing is kept of it after `handleLine`. */
 const PARTS = new SubmitParts();
@@ -100,6 +103,8 @@ export class Session implements ShareOwner {
   #vardiff: Vardiff | null = null;
   /** Difficulty that waits for a job to carry it. */
   #pendingDifficulty: number | null;
+  /** What the session should have, were it not for the network difficulty. */
+  #wanted: number;
   #malformed = 0;
   #announcedMask = 0;
 
@@ -111,6 +116,7 @@ export class Session implements ShareOwner {
     this.extranonce2Bytes = host.extranonce2Bytes;
     this.connectedAtMs = host.nowMs();
     this.#pendingDifficulty = host.startDifficulty;
+    this.#wanted = host.startDifficulty;
   }
 
   get authorized(): boolean {
@@ -129,6 +135,7 @@ export class Session implements ShareOwner {
 
   /** One line of the peer, without its newline. The bytes are only read during the call. */
   handleLine(line: Buffer, receivedUs: number): void {
+    if (this.closed) return;
     if (scanSubmit(line, PARTS) && submitScanned(this, line, PARTS, receivedUs)) return;
     if (line.length === 0 || (line.length === 1 && line[0] === 0x0d)) return;
     let id = 'null';
@@ -174,9 +181,10 @@ export class Session implements ShareOwner {
    */
   sendJob(job: BoardJob, clean: boolean): void {
     if (!this.subscribed) return;
-    const difficulty = this.#pendingDifficulty ?? this.difficulty;
-    // A share target harder than the network's would hide blocks from the miner.
-    const announced = Math.min(difficulty, job.message.networkDifficulty);
+    this.#wanted = this.#pendingDifficulty ?? this.#wanted;
+    // A share target harder than the network's would hide blocks from the miner. What was wanted is kept:
+    // a network difficulty that dips for one block must not lower the session for good.
+    const announced = Math.min(this.#wanted, job.message.networkDifficulty);
     if (announced !== this.difficulty) {
       const targetLE = targetToBytesLE(targetFromDifficulty(announced));
       this.#announcements.push({ fromJob: job.key, difficulty: announced, targetLE });
@@ -231,8 +239,11 @@ export class Session implements ShareOwner {
   settle(requestId: string, verdict: VerdictFacts, difficulty: number): void {
     this.inFlight--;
     if (this.closed) return;
-    if (verdict.stratumCode === 0) {
+    // Work that we could not store was work all the same: taken for silence, it would lower the difficulty.
+    if (verdict === ACCEPTED || verdict === STORAGE_FAILED) {
       this.#vardiff?.onShare(this.#host.nowMs(), difficulty);
+    }
+    if (verdict === ACCEPTED) {
       this.#host.send(this, `{"id":${requestId},"result":true,"error":null}\n`);
     } else {
       this.#host.send(this, errorLine(requestId, verdict.stratumCode, verdict.reason));
@@ -289,9 +300,7 @@ function readRequest(line: Buffer): { id: string; method: string; params: readon
   }
   const { id = null, method, params = [] } = value as Record<string, unknown>;
   const idIsFine =
-    id === null ||
-    (typeof id === 'number' && Number.isFinite(id)) ||
-    (typeof id === 'string' && id.length <= ID_MAX_CHARACTERS);
+    id === null || (typeof id === 'number' && Number.isFinite(id)) || (typeof id === 'string' && ID.test(id));
   if (!idIsFine) throw new StratumError(20, 'id must be a number, a short string or null');
   if (typeof method !== 'string') throw new StratumError(20, 'A request needs a method');
   if (!Array.isArray(params)) throw new StratumError(20, 'params must be a list');
