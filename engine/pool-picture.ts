@@ -6,7 +6,7 @@ import { type ClickHouse, openClickHouse } from '../storage/clickhouse/client.js
 import { BlockStore } from '../storage/postgres/block-store.js';
 import type { Database } from '../storage/postgres/connection.js';
 import { LedgerStore } from '../storage/postgres/ledger-store.js';
-import { PoolFigures } from '../storage/postgres/pool-figures.js';
+import { type AccountFigures, PoolFigures } from '../storage/postgres/pool-figures.js';
 import { projectRoot } from '../storage/project-root.js';
 import type { Shipper } from '../storage/shipper/shipper.js';
 import type {
@@ -51,6 +51,8 @@ const MINERS_SHOWN = 100;
 const SLOW_FIGURES_MS = 2000;
 /** A message of the shipper thread takes far less. */
 const MESSAGE_LAG_MS = 250;
+/** Accounts are summed over all their history: less often still. */
+const ACCOUNTS_MS = 10_000;
 /** A miner that sent nothing for this part of the window is silent. */
 const SILENT_RATIO = 0.5;
 
@@ -93,10 +95,12 @@ export class PoolPicture {
   #payoutTrouble: string | null = null;
   #stored: StoredFigures = EMPTY;
   #storedAtMs = Number.NEGATIVE_INFINITY;
+  #accounts: AccountFigures[] = [];
+  #accountsAtMs = Number.NEGATIVE_INFINITY;
   #postgresTrouble: string | null = null;
   #clickhouseTrouble: string | null = null;
-  /** Of the last comparison between the journal and the stores. */
-  #difference = 0;
+  /** Of the last comparison between the journal and the stores; null before the first. */
+  #difference: number | null = null;
   #last: PoolSnapshot | null = null;
 
   constructor(options: PoolPictureOptions) {
@@ -303,7 +307,7 @@ export class PoolPicture {
       this.#blocks.countByStatus(),
       this.#blocks.latestBlocks(BLOCKS_SHOWN),
       this.#figures.payouts(),
-      this.#figures.accounts(windowStart, MINERS_SHOWN),
+      this.#readAccounts(windowStart),
       this.#ledger.balances(MINERS_SHOWN),
     ]);
     const { immature = 0, confirmed = 0, orphaned = 0, rejected = 0 } = counts;
@@ -371,6 +375,15 @@ export class PoolPicture {
     };
   }
 
+  async #readAccounts(windowStart: Date): Promise<AccountFigures[]> {
+    const now = performance.now();
+    if (now - this.#accountsAtMs >= ACCOUNTS_MS) {
+      this.#accounts = await this.#figures.accounts(windowStart, MINERS_SHOWN);
+      this.#accountsAtMs = now;
+    }
+    return this.#accounts;
+  }
+
   async #chain(): Promise<string> {
     if (this.#nodeVersion === '') {
       try {
@@ -429,9 +442,11 @@ export class PoolPicture {
    */
   async #reconcile(shippedBefore: string, clickhouse?: number, postgres?: number): Promise<number | null> {
     if (clickhouse === undefined || postgres === undefined) return null;
+    const statuses = [...this.#options.shipper.status.values()];
+    if (statuses.length === 0) return this.#difference;
     const counts: Record<string, number> = { clickhouse, ledger: postgres };
     let worst = 0;
-    for (const { consumer, acceptedTotal, shippedSeq } of this.#options.shipper.status.values()) {
+    for (const { consumer, acceptedTotal, shippedSeq } of statuses) {
       const journal = this.#stats?.journal;
       const all = shippedSeq === (journal?.nextSeq ?? 0) - 1 ? journal?.acceptedTotal : undefined;
       const expected = acceptedTotal ?? all;

@@ -55,6 +55,8 @@ export interface PoolOptions {
   log: Logger;
   version: string;
   onEvent: (event: PoolEvent) => void;
+  /** A part without which the pool serves nobody is gone: it must be stopped and end as failed. */
+  onFatal: () => void;
 }
 
 const NODE_ID = 1;
@@ -71,6 +73,8 @@ const THREAD_STOP_MS = 8000;
 const FIRST_JOB_MS = 10_000;
 /** ClickHouse and the ledger. */
 const JOURNAL_CONSUMERS = 2;
+const BLOCK_WORK_MS = 10_000;
+const STEP_STOP_MS = 3000;
 const TRIM_JOURNAL_MS = 600_000;
 
 export class Pool {
@@ -98,6 +102,7 @@ export class Pool {
   #tipHash: string | null = null;
   #stepping: Promise<void> = Promise.resolve();
   #stepBusy = false;
+  #picturing = false;
   #stepTrouble: string | null = null;
   #stepTimer: NodeJS.Timeout | undefined;
   #pictureTimer: NodeJS.Timeout | undefined;
@@ -222,7 +227,8 @@ export class Pool {
       clearInterval(this.#stepTimer);
       clearInterval(this.#pictureTimer);
       clearInterval(this.#retentionTimer);
-      await this.#stepping;
+      // A store that hangs must not keep the pool, and its miners, running.
+      await within(this.#stepping, STEP_STOP_MS);
     });
     await this.#sendPicture();
   }
@@ -336,20 +342,21 @@ export class Pool {
       this.#toConnections({ type: 'drain' });
       await within(exited, THREAD_STOP_MS);
       await worker.terminate();
-      await Promise.allSettled(this.#blockWork);
+      // Blocks are on disk: what no node takes now is submitted again at the next start.
+      await within(Promise.allSettled(this.#blockWork), BLOCK_WORK_MS);
     });
     const listening = await new Promise<{ port: number; hashWorkers: number }>((resolve, reject) => {
       worker.on('error', reject);
       worker.on('message', (message: FromConnectionThread) => {
         if (message.type === 'listening') resolve(message);
         else if (message.type === 'failed')
-          reject(new Error(`The stratum port cannot be opened: ${message.reason}`));
+          reject(new Error(`The connection thread cannot start: ${message.reason}`));
         else this.#fromConnections(message);
       });
     });
     worker.on('error', (error) => {
       this.#log.fatal({ err: error }, 'the connection thread failed: the pool cannot serve miners and ends');
-      process.emit('SIGTERM');
+      this.#options.onFatal();
     });
     this.stratumPort = listening.port;
     if (config.stratumPort !== 0 && listening.port !== config.stratumPort) {
@@ -499,6 +506,8 @@ export class Pool {
       hashrateHs: config.simHashrateHs,
       log: (level, message) => this.#log[level]({ part: 'miners' }, message),
     });
+    const template = this.#templates.current;
+    if (template !== undefined) this.fleet.pace(template.height, this.picture.networkDifficulty);
     this.#onStop('simulated miners', async () => this.fleet?.stop());
     this.picture.fleet = this.fleet;
     this.parts.push({
@@ -577,10 +586,14 @@ export class Pool {
   }
 
   async #sendPicture(): Promise<void> {
+    if (this.#picturing) return;
+    this.#picturing = true;
     try {
       this.#toApi({ type: 'snapshot', snapshot: await this.picture.take() });
     } catch (error) {
       this.#log.error({ err: error }, 'statistics could not be gathered');
+    } finally {
+      this.#picturing = false;
     }
   }
 

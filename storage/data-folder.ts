@@ -61,8 +61,8 @@ export class DataFolder {
     return {
       next: () => {
         if (next === reserved) {
+          this.write('job-key', String(reserved + JOB_KEYS_RESERVED));
           reserved += JOB_KEYS_RESERVED;
-          this.write('job-key', String(reserved));
         }
         return next++;
       },

@@ -45,6 +45,11 @@ export async function start(config: Config): Promise<number> {
     log.info('stopping: answering what is in flight, storing it, ending the children (again: at once)');
     void pool.stop().then(() => ended(0));
   };
+  const onFatal = (): void => {
+    askedAtMs = performance.now();
+    if (pool === null) process.kill(process.pid, 'SIGKILL');
+    else void pool.stop().then(() => ended(1));
+  };
   process.on('SIGINT', onSignal);
   process.on('SIGTERM', onSignal);
 
@@ -54,6 +59,7 @@ export async function start(config: Config): Promise<number> {
       config,
       log,
       version: projectVersion(),
+      onFatal,
       onEvent: (event) => {
         if (isTerminal && event.type === 'block_found') blocks.found(event);
         else report(event, log);
@@ -97,7 +103,8 @@ export async function start(config: Config): Promise<number> {
   const code = await exitCode;
   clearInterval(timer);
   line.clear();
-  log.info('Millrace has stopped; everything is kept for the next start');
+  if (code === 0) log.info('Millrace has stopped; everything is kept for the next start');
+  else log.fatal('Millrace has stopped because a part of it failed; everything is kept for the next start');
   return code;
 }
 

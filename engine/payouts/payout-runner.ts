@@ -33,6 +33,8 @@ export interface PayoutRunnerOptions {
 }
 
 const OUTPUTS_MAX = 250;
+/** Steps after which a payout that the wallet cannot sign is dropped. */
+const SIGN_TRIES_MAX = 60;
 /** Steps between two broadcasts of a transaction that is still unconfirmed. */
 const REBROADCAST_EVERY_STEPS = 30;
 
@@ -40,6 +42,8 @@ export class PayoutRunner {
   readonly #options: PayoutRunnerOptions;
   #steps = 0;
   #plannedSlot = -1;
+  /** Payouts that do not move: how often they were tried, and what was said last. */
+  readonly #trouble = new Map<bigint, { tries: number; said: string }>();
 
   constructor(options: PayoutRunnerOptions) {
     this.#options = options;
@@ -67,9 +71,18 @@ export class PayoutRunner {
       if (payout.status === 'planned') await this.#sign(payout);
       else if (payout.status === 'signed') await this.#broadcast(payout);
       else await this.#confirm(payout);
+      this.#trouble.delete(payout.id);
     } catch (error) {
       // One payout that cannot move must not hold up the others; it is tried again at the next step.
-      onEvent({ type: 'payout_waiting', payout, reason: (error as Error).message });
+      const reason = (error as Error).message;
+      const { tries, said } = this.#trouble.get(payout.id) ?? { tries: 0, said: '' };
+      this.#trouble.set(payout.id, { tries: tries + 1, said: reason });
+      if (reason !== said) onEvent({ type: 'payout_waiting', payout, reason });
+      // Nothing was signed: it can be dropped, and the next plan is made of the balances of then.
+      if (payout.status === 'planned' && tries + 1 >= SIGN_TRIES_MAX) {
+        await this.#options.store.failPayout(payout.id, `could not be signed: ${reason}`);
+        this.#trouble.delete(payout.id);
+      }
     }
   }
 

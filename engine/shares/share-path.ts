@@ -380,9 +380,12 @@ export class SharePath {
 
   #journalRefusal(refusal: Refusal): void {
     const { owner, target, receivedUs, ntime, nonce, version } = refusal;
-    const at = this.#options.journal.appendShare(refusal.identity, refusal.jobKey, false, false);
+    const { journal } = this.#options;
+    // A refused share does not keep its job alive: it may have been taken down since the line was read.
+    const jobKey = journal.knowsJob(refusal.jobKey) ? refusal.jobKey : 0;
+    const at = journal.appendShare(refusal.identity, jobKey, false, false);
     const verdict = verdictByName(refusal.verdict);
-    const record = this.#options.journal.buffer;
+    const record = journal.buffer;
     this.#fill(record, at, owner, verdict, target, receivedUs, ntime, nonce, version);
     this.#answer(owner, refusal.requestId, verdict, 0);
   }

@@ -1,7 +1,7 @@
 // Reads the share journal batch by batch, also while it is being written. Used by the shipper (each
 // consumer has its own reader) and by the CLI. Layout: record.ts. The cut into batches is the writer's
 // (seal flags and segment ends), so it is the same after any restart.
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, fdatasyncSync, openSync } from 'node:fs';
 import type { JournalBatch, JournalPosition } from './batch.js';
 import {
   FRAME_FLAG_SEAL,
@@ -72,6 +72,14 @@ export class JournalReader {
       this.#moveTo(later);
       if (batch !== null) return { ...batch, next: { segment: later, offset: 0 } };
     }
+  }
+
+  /**
+   * Waits until the disk has what was read so far: a store must never be ahead of the journal, or a power cut
+   * leaves it with shares that the journal does not know.
+   */
+  sync(): void {
+    if (this.#fd >= 0) fdatasyncSync(this.#fd);
   }
 
   close(): void {

@@ -1,6 +1,6 @@
 // The segment files of the journal folder: their names, their order, and reading one frame.
 // Used by the writer (recovery) and the reader; the frame layout is drawn in record.ts.
-import { readdirSync, readSync } from 'node:fs';
+import { fstatSync, readdirSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import {
@@ -70,6 +70,21 @@ export function readFrame(fd: number, offset: number): FrameResult {
       end: offset + FRAME_HEADER_BYTES + payloadBytes,
     },
   };
+}
+
+/**
+ * True when a good frame lies anywhere behind `offset`: then what is at `offset` is damage, not the end of a
+ * write that was cut off.
+ */
+export function holdsFrameBehind(fd: number, offset: number): boolean {
+  const rest = Buffer.alloc(Math.max(0, fstatSync(fd).size - offset));
+  readFully(fd, rest, offset);
+  const magic = Buffer.alloc(4);
+  magic.writeUInt32LE(FRAME_MAGIC);
+  for (let at = rest.indexOf(magic, 1); at >= 0; at = rest.indexOf(magic, at + 1)) {
+    if (typeof readFrame(fd, offset + at) === 'object') return true;
+  }
+  return false;
 }
 
 function readFully(fd: number, into: Buffer, position: number): number {

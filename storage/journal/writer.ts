@@ -15,6 +15,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { crc32 } from 'node:zlib';
+import { verdictByName } from '../../engine/work/verdict.js';
 import {
   FRAME,
   FRAME_CRC_START,
@@ -30,7 +31,7 @@ import {
   SHARE_FLAG_BLOCK,
   SHARE_RECORD_BYTES,
 } from './record.js';
-import { listSegments, readFrame, segmentPath } from './segments.js';
+import { holdsFrameBehind, listSegments, readFrame, segmentPath } from './segments.js';
 
 export interface JournalWriterOptions {
   folder: string;
@@ -58,11 +59,20 @@ const SEAL_AFTER_MS = 1000;
 const SEAL_AFTER_SHARES = 100_000;
 const DESCRIPTION_HEADER_BYTES = 12;
 const FIRST_BUFFER_BYTES = 1024 * 1024;
+const ACCEPTED = verdictByName('accepted').code;
+const STORAGE_FAILED = verdictByName('storage_failed').code;
 
 /** A description (identity or job) as its record bytes, and the segment that last repeated it. */
 interface Description {
   record: Buffer;
   writtenIn: number;
+}
+
+/** The record of a block whose frame the disk refused: the block went to the node, so it must be booked. */
+interface UnstoredBlock {
+  record: Buffer;
+  identity: Description | undefined;
+  job: Description | undefined;
 }
 
 export class JournalWriter {
@@ -95,6 +105,9 @@ export class JournalWriter {
   #accepted = 0;
   #roundAtStart = 0;
   #firstSeq = 1;
+  /** Blocks in the frame being filled: where their records are. */
+  #blocks: { at: number; identity: Description | undefined; job: Description | undefined }[] = [];
+  #unstored: UnstoredBlock[] = [];
   #batchShares = 0;
   #batchSince = 0;
 
@@ -145,6 +158,10 @@ export class JournalWriter {
     this.#jobs.set(key, describe(KIND_JOB, key, job));
   }
 
+  knowsJob(key: number): boolean {
+    return this.#jobs.has(key);
+  }
+
   /** The job is dead and no share of it is in flight. */
   forgetJob(key: number): void {
     this.#jobs.delete(key);
@@ -156,8 +173,14 @@ export class JournalWriter {
    * which may be another object after each call. 0 for `identity` or `job` means none.
    */
   appendShare(identity: number, job: number, accepted: boolean, block: boolean): number {
-    if (identity !== 0) this.#repeat(this.#identities.get(identity));
-    if (job !== 0) this.#repeat(this.#jobs.get(job));
+    const who = this.#identities.get(identity);
+    const what = this.#jobs.get(job);
+    // A share that nobody could be credited for, or recomputed, must not get into the journal at all.
+    if (identity !== 0 && who === undefined)
+      throw new Error(`share of identity ${identity}, which is not defined`);
+    if (job !== 0 && what === undefined) throw new Error(`share of job ${job}, which is not defined`);
+    this.#repeat(who);
+    this.#repeat(what);
     this.#reserve(SHARE_RECORD_BYTES);
     const at = this.#used;
     const buffer = this.#buffer;
@@ -172,7 +195,10 @@ export class JournalWriter {
     this.#shares++;
     this.nextSeq++;
     if (accepted) this.#accepted++;
-    if (block) this.round++;
+    if (block) {
+      this.round++;
+      this.#blocks.push({ at, identity: who, job: what });
+    }
     return at;
   }
 
@@ -183,9 +209,11 @@ export class JournalWriter {
 
   /**
    * Writes the reserved shares as one frame. When it returns, they survive the death of this process.
-   * @throws JournalWriteError when the disk refused: the frame is undone, sequence numbers included.
+   * @throws JournalWriteError when the disk refused: the frame is undone, sequence numbers included. Only
+   *   its blocks are kept, as shares that were not credited, and written with the next frame that succeeds.
    */
   commit(): void {
+    this.#appendUnstoredBlocks();
     if (this.#shares === 0) return;
     if (this.#batchShares === 0) this.#batchSince = this.#nowMs();
     const full = this.#batchShares + this.#shares >= this.#sealAfterShares;
@@ -194,6 +222,7 @@ export class JournalWriter {
     try {
       this.#writeFrame(seal);
     } catch (error) {
+      this.#keepBlocks();
       this.discard();
       throw error;
     }
@@ -216,6 +245,7 @@ export class JournalWriter {
 
   /** To be called a few times a second: seals a batch whose time has come although no share arrives. */
   sealWhenDue(): void {
+    if (this.#unstored.length > 0) this.commit();
     if (this.#batchShares === 0 || this.#shares > 0) return;
     if (this.#nowMs() - this.#batchSince < this.#sealAfterMs) return;
     this.seal();
@@ -240,6 +270,33 @@ export class JournalWriter {
     this.#fd = -1;
   }
 
+  #keepBlocks(): void {
+    for (const { at, identity, job } of this.#blocks) {
+      const record = Buffer.from(this.#buffer.subarray(at, at + SHARE_RECORD_BYTES));
+      if (record[SHARE.verdict] === ACCEPTED) record[SHARE.verdict] = STORAGE_FAILED;
+      this.#unstored.push({ record, identity, job });
+    }
+  }
+
+  #appendUnstoredBlocks(): void {
+    const unstored = this.#unstored;
+    this.#unstored = [];
+    for (const { record, identity, job } of unstored) {
+      this.#repeat(identity);
+      this.#repeat(job);
+      this.#reserve(SHARE_RECORD_BYTES);
+      const at = this.#used;
+      record.copy(this.#buffer, at);
+      writeU64(this.#buffer, this.nextSeq, at + SHARE.seq);
+      this.#buffer.writeUInt32LE(this.round, at + SHARE.round);
+      this.#used += SHARE_RECORD_BYTES;
+      this.#shares++;
+      this.nextSeq++;
+      this.round++;
+      this.#blocks.push({ at, identity, job });
+    }
+  }
+
   #recover(): void {
     const segments = listSegments(this.#folder);
     // The newest segment may be empty (opened, then killed): walk back to one that says where we were.
@@ -254,6 +311,12 @@ export class JournalWriter {
         for (;;) {
           const result = readFrame(fd, offset);
           if (result === 'end') break;
+          if (result === 'bad' && holdsFrameBehind(fd, offset)) {
+            throw new Error(
+              `The share journal is damaged: ${path} holds bytes at ${offset} that are no frame, and good frames ` +
+                'behind them. No crash of ours does that: check the disk, and restore the file or move it away.',
+            );
+          }
           if (result === 'torn' || result === 'bad') {
             ftruncateSync(fd, offset);
             fsyncSync(fd);
@@ -278,9 +341,9 @@ export class JournalWriter {
   }
 
   #openSegment(number: number): void {
+    this.#fd = openSync(segmentPath(this.#folder, number), 'ax');
     this.#segment = number;
     this.#segmentSize = 0;
-    this.#fd = openSync(segmentPath(this.#folder, number), 'ax');
     const folder = openSync(this.#folder, 'r');
     fsync(folder, () => close(folder));
   }
@@ -289,8 +352,13 @@ export class JournalWriter {
     if (this.#segmentSize < this.#segmentBytes) return;
     // 64 MiB take the disk half a second: never wait for that on the thread that answers miners.
     const full = this.#fd;
+    try {
+      this.#openSegment(this.#segment + 1);
+    } catch {
+      // No room for a new file: this one grows on, and the next batch end tries again.
+      return;
+    }
     fsync(full, () => close(full));
-    this.#openSegment(this.#segment + 1);
   }
 
   #startFrame(): void {
@@ -299,6 +367,7 @@ export class JournalWriter {
     this.#accepted = 0;
     this.#firstSeq = this.nextSeq;
     this.#roundAtStart = this.round;
+    this.#blocks = [];
   }
 
   #writeFrame(seal: boolean): void {
@@ -333,8 +402,13 @@ export class JournalWriter {
     try {
       ftruncateSync(this.#fd, this.#segmentSize);
     } catch {
-      closeSync(this.#fd);
-      this.#openSegment(this.#segment + 1);
+      try {
+        const broken = this.#fd;
+        this.#openSegment(this.#segment + 1);
+        close(broken);
+      } catch {
+        // Nothing can be written: the next frame fails like this one, and is undone like this one.
+      }
     }
   }
 

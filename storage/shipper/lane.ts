@@ -99,6 +99,7 @@ export class Lane {
         }
         this.#headSeq = Math.max(this.#headSeq, batch.lastSeq);
         if (batch.firstSeq < start.nextSeq) throw this.#mismatch(start, `shares from ${batch.firstSeq} on`);
+        reader.sync();
         await sink.deliver(batch);
         this.#delivered(batch);
         if (this.#outOfTime(0)) return false;
@@ -121,7 +122,7 @@ export class Lane {
     return new JournalMismatchError(
       `${this.#options.sink.consumer} was fed up to share ${nextSeq - 1} (segment ${position?.segment}), ` +
         `but ${this.#options.journalFolder} has ${found} there: it is not the journal it was fed from. ` +
-        'Put the old journal back, or give this one a NODE_ID of its own',
+        'Put the old journal back, or start with empty stores',
     );
   }
 

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { verdictByCode } from '../../engine/work/verdict.js';
 import { JournalCorruptError, JournalReader } from '../../storage/journal/reader.js';
 import { SHARE, SHARE_RECORD_BYTES } from '../../storage/journal/record.js';
 import { removeConsumedSegments } from '../../storage/journal/retention.js';
@@ -208,5 +209,57 @@ describe('share journal', () => {
     expect(listSegments(folder)).toEqual(numbers.slice(-2));
     writer.close();
     expect(open().nextSeq).toBe(25);
+  });
+
+  it('books a block whose frame the disk refused as soon as it can be written, uncredited', () => {
+    let full = false;
+    const write = (fd: number, bytes: Buffer, offset: number): number => {
+      if (full) throw new Error('ENOSPC: no space left on device');
+      return writeSync(fd, bytes, offset);
+    };
+    const writer = filled({ write });
+    append(writer, 2);
+    full = true;
+    const at = writer.appendShare(1, 9, true, true);
+    writer.buffer[at + SHARE.verdict] = 1;
+    writer.buffer.writeUInt32LE(4242, at + SHARE.nonce);
+    expect(() => writer.commit()).toThrow(JournalWriteError);
+    expect(() => writer.sealWhenDue()).toThrow(JournalWriteError);
+    writer.forgetIdentity(1);
+    full = false;
+    writer.sealWhenDue();
+    writer.close();
+    const reader = new JournalReader(folder, null);
+    const batch = reader.next();
+    reader.close();
+    expect([batch?.shares, batch?.firstSeq, batch?.acceptedTotal]).toEqual([1, 1, 0]);
+    const record = batch?.records as Buffer;
+    expect(record.readUInt32LE(SHARE.nonce)).toBe(4242);
+    expect(record.readUInt16LE(SHARE.flags)).toBe(1);
+    expect(verdictByCode(record[SHARE.verdict] as number).name).toBe('storage_failed');
+    expect(batch?.identities.get(1)).toEqual(IDENTITY);
+    expect(writer.round).toBe(1);
+  });
+
+  it('refuses a share of somebody it was never told of', () => {
+    const writer = filled();
+    expect(() => writer.appendShare(77, 9, true, false)).toThrow(/identity 77/);
+    expect(() => writer.appendShare(1, 78, true, false)).toThrow(/job 78/);
+    writer.close();
+  });
+
+  it('does not take damage in the middle of the newest segment for a torn tail', () => {
+    const writer = filled();
+    for (let i = 0; i < 3; i++) {
+      append(writer, 2);
+      writer.commit();
+    }
+    const path = segmentPath(folder, writer.segment);
+    writer.close();
+    const bytes = readFileSync(path);
+    bytes[60] = (bytes[60] as number) ^ 1;
+    writeFileSync(path, bytes);
+    expect(() => open()).toThrow(/damaged/);
+    expect(readFileSync(path)).toEqual(bytes);
   });
 });

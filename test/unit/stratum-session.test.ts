@@ -248,6 +248,26 @@ describe('Stratum V1 session', () => {
     expect(h.say('{"id":1,"method":"mining.subscribe"}')[0]).toMatchObject({ error: null });
   });
 
+  it('is deaf once it is closed: what still arrives is nobody’s', () => {
+    const h = mining();
+    h.session.closed = true;
+    expect(h.say(submitLine(GOOD))).toEqual([]);
+    expect([h.shares, h.refusals]).toEqual([[], []]);
+    expect(h.say('{"id":1,"method":"mining.subscribe"}')).toEqual([]);
+  });
+
+  it('goes back to its difficulty after the network difficulty dipped for a block', () => {
+    const h = mining(80);
+    for (const [key, networkDifficulty] of [
+      [2, 1],
+      [3, 100],
+    ] as const) {
+      h.jobs.push(job(key, { networkDifficulty }));
+      h.session.sendJob(h.jobs.at(-1) as BoardJob, true);
+    }
+    expect(h.sent()).toMatchObject([{ params: [1] }, {}, { params: [80] }, {}]);
+  });
+
   it('closes a peer that only sends what cannot be read', () => {
     const h = harness();
     for (let i = 0; i < 10; i++) h.say('garbage');
