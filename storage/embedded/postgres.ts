@@ -44,7 +44,7 @@ export interface EmbeddedPostgres {
 const START_ATTEMPTS_MAX = 5;
 /** Replaying the log after a crash takes as long as it takes; a server that gives up ends by itself. */
 const READY_DEADLINE_MS = 10 * 60_000;
-const STOP_DEADLINE_MS = 60_000;
+const STOP_DEADLINE_MS = 30_000;
 const POLL_MS = 10;
 
 /**
