@@ -121,7 +121,7 @@ export class ClickHouseSink implements Sink {
     if (Number(newest?.seq ?? 0) >= firstSeq) {
       throw new JournalMismatchError(
         `ClickHouse holds other shares of node ${this.#nodeId} under the numbers ${firstSeq} to ${lastSeq}: ` +
-          'it was fed from another journal. Put that one back, or give this one a NODE_ID of its own',
+          'it was fed from another journal. Put the old journal back, or start with empty stores',
       );
     }
     this.#searching = false;

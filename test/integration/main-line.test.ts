@@ -129,7 +129,9 @@ describe('npm start with nothing configured', () => {
       await pool.until('every share is in both stores', async () => {
         const { shares } = await pool.stats();
         return (
-          shares.clickhouse_rows === shares.answered_true && shares.postgres_accepted === shares.answered_true
+          shares.difference === 0 &&
+          shares.clickhouse_rows === shares.answered_true &&
+          shares.postgres_accepted === shares.answered_true
         );
       });
       const after = await pool.stats();
