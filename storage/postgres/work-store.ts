@@ -135,7 +135,7 @@ async function moveCursor(tx: Transaction, batch: JournalBatch): Promise<boolean
   if (nextSeq > lastSeq) return false;
   throw new JournalGapError(
     `Postgres has booked the shares of node ${nodeId} up to ${nextSeq - 1}, the journal goes on with ${firstSeq} to ${lastSeq}: ` +
-      'journal and database do not belong together. Restore the missing journal segments, or give this journal a NODE_ID of its own',
+      'journal and database do not belong together. Restore the missing journal segments, or start with empty stores',
   );
 }
 
