@@ -4,14 +4,16 @@
 // of each job is unique, so a hash belongs to one job, and its set dies with the job, never before.
 // Bounded: when full it refuses the newcomer instead of forgetting, since forgetting re-opens replay.
 
-const FIRST_CAPACITY = 256;
+const FIRST_CAPACITY = 32;
+/** Tables of a job: each doubles by itself, so that no share waits for a million others to be moved. */
+const SHARDS = 64;
 /** Share of a table that may be filled; beyond it probing gets long. */
 const MAX_LOAD = 0.5;
 const WORDS = 4;
 
 export type DuplicateResult = 'new' | 'duplicate' | 'full';
 
-/** Hashes of one job: open addressing over the low 128 bits of the hash (the high end is zeros). */
+/** A table of hashes: open addressing over the low 128 bits of the hash (the high end is zeros). */
 class HashSet {
   count = 0;
   #capacity = FIRST_CAPACITY;
@@ -91,9 +93,28 @@ class HashSet {
   }
 }
 
+/** Hashes of one job, spread over tables by bits that the tables themselves do not look at. */
+class JobHashes {
+  readonly #shards: (HashSet | undefined)[] = new Array(SHARDS).fill(undefined);
+
+  get count(): number {
+    return this.#shards.reduce((sum, shard) => sum + (shard?.count ?? 0), 0);
+  }
+
+  shard(d: number): HashSet {
+    const index = d & (SHARDS - 1);
+    let shard = this.#shards[index];
+    if (shard === undefined) {
+      shard = new HashSet();
+      this.#shards[index] = shard;
+    }
+    return shard;
+  }
+}
+
 export class DuplicateFilter {
   readonly #limit: number;
-  readonly #jobs = new Map<number, HashSet>();
+  readonly #jobs = new Map<number, JobHashes>();
   #count = 0;
 
   /** `limit`: hashes kept in all, about 32 to 64 bytes each. */
@@ -114,7 +135,7 @@ export class DuplicateFilter {
   add(jobKey: number, words: Uint32Array, at: number, always = false): DuplicateResult {
     let set = this.#jobs.get(jobKey);
     if (set === undefined) {
-      set = new HashSet();
+      set = new JobHashes();
       this.#jobs.set(jobKey, set);
     }
     // An all-zero pair marks a free place; a real hash has one with probability 2^-64.
@@ -123,8 +144,9 @@ export class DuplicateFilter {
     const c = words[at + 2] as number;
     const d = words[at + 3] as number;
     const second = b === 0 && a === 0 ? 1 : b;
-    if (this.#count >= this.#limit && !always) return set.has(a, second, c, d) ? 'duplicate' : 'full';
-    if (!set.add(a, second, c, d)) return 'duplicate';
+    if (this.#count >= this.#limit && !always)
+      return set.shard(d).has(a, second, c, d) ? 'duplicate' : 'full';
+    if (!set.shard(d).add(a, second, c, d)) return 'duplicate';
     this.#count++;
     return 'new';
   }
@@ -134,9 +156,9 @@ export class DuplicateFilter {
     const a = words[at] as number;
     const b = words[at + 1] as number;
     const second = b === 0 && a === 0 ? 1 : b;
-    const removed = this.#jobs
-      .get(jobKey)
-      ?.remove(a, second, words[at + 2] as number, words[at + 3] as number);
+    const c = words[at + 2] as number;
+    const d = words[at + 3] as number;
+    const removed = this.#jobs.get(jobKey)?.shard(d).remove(a, second, c, d);
     if (removed === true) this.#count--;
   }
 
