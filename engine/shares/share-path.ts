@@ -206,6 +206,11 @@ export class SharePath {
     this.#turn();
   }
 
+  /** True while the journal does not take shares. */
+  get journalDown(): boolean {
+    return this.#journalDown;
+  }
+
   /** Shares taken and not answered yet. */
   get outstanding(): number {
     return this.#options.pool.outstanding + this.#refusals.length;

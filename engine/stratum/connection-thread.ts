@@ -94,6 +94,7 @@ class ConnectionThread implements SessionHost {
   #nextSession = 1;
   #nextIdentity = 1;
   #failing: string | null = null;
+  #sealFailed = false;
   #neededJobAt = Number.NEGATIVE_INFINITY;
   #draining = false;
   #server: Server | null = null;
@@ -146,7 +147,6 @@ class ConnectionThread implements SessionHost {
 
   handle(message: ToConnectionThread): void {
     if (message.type === 'job') this.#putUpJob(message.job, message.clean, message.audience);
-    else if (message.type === 'seal') this.#journal.seal();
     else void this.#drain();
   }
 
@@ -352,7 +352,11 @@ class ConnectionThread implements SessionHost {
     const now = nowMs();
     try {
       this.#journal.sealWhenDue();
+      // What could not be sealed has been: unless shares are refused too, the journal is well again.
+      if (this.#sealFailed && !this.#shares.journalDown) this.#journalState(null);
+      this.#sealFailed = false;
     } catch (error) {
+      this.#sealFailed = true;
       this.#journalState(error as Error);
     }
     this.#board.retireOld();
@@ -449,7 +453,12 @@ class ConnectionThread implements SessionHost {
     if (this.#sweepTimer !== null) clearInterval(this.#sweepTimer);
     this.#delay.disable();
     for (const session of [...this.#connections.keys()]) this.close(session, 'shutdown');
-    this.#journal.close();
+    try {
+      this.#journal.close();
+    } catch (error) {
+      // All that was answered `true` is committed: only the mark that ends the batch is missing.
+      this.#journalState(error as Error);
+    }
     post({ type: 'stats', stats: this.#stats() });
     await this.#pool.close();
     post({ type: 'drained' });

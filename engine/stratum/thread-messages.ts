@@ -55,9 +55,7 @@ export type ToConnectionThread =
       audience: 'all' | 'retarget';
     }
   /** Stop accepting, answer what is in flight, seal and close the journal. */
-  | { type: 'drain' }
-  /** Ends the open journal batch, so that the shipper can take it at once. */
-  | { type: 'seal' };
+  | { type: 'drain' };
 
 /** Who a candidate's finder is, resolved to names for the ledger. */
 export interface CandidateMessage extends BlockCandidate {
