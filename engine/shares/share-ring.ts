@@ -17,13 +17,16 @@ export const RING = {
   start: 1,
   /** Published by the worker: records below it are validated. */
   done: 16,
-  /** 1 while the worker sleeps on `head`. */
-  asleep: 32,
+  /** A value of WORKER: what a producer must do for new records to be seen. */
+  worker: 32,
   /** 1 when the producer wants one message at the end of the batch. */
   bell: 48,
   /** 1 asks the worker to return. */
   stop: 49,
 } as const;
+
+/** States of a hash worker. A dozing one looks at `head` by itself every DOZE_MS; a sleeping one must be woken. */
+export const WORKER = { awake: 0, dozing: 1, asleep: 2 } as const;
 
 /** What a hash worker is started with. */
 export interface HashWorkerTask {

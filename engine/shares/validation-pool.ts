@@ -6,17 +6,19 @@ import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { Piscina } from 'piscina';
 import { Kernel } from '../../wasm/kernel.js';
 import { CONTROL_BYTES, CONTROL_OFFSET, SHARE_SLOTS } from '../../wasm/slots.js';
-import { type HashWorkerTask, RING, RING_CONTROL_BYTES } from './share-ring.js';
+import { type HashWorkerTask, RING, RING_CONTROL_BYTES, WORKER } from './share-ring.js';
 
 /**
  * Work up to this long is done inline: handing it over costs the connection thread 22 to 36 us for being woken
  * with the results, and the worker a wake-up besides.
  */
 const INLINE_MAX_US = 40;
+/** The same while results are fetched in passing and nobody is woken. */
+const INLINE_MAX_FLOWING_US = 4;
 /** Before anything was measured: a share with a dozen merkle branches. */
 const FIRST_SHARE_US = 3;
-/** Shares in a measurement that is worth remembering: fewer do not fill the lanes. */
-const MEASURED_SHARES = 4;
+/** Shares hashed at once; fewer in a measurement say nothing of the cost of many. */
+const LANES = 4;
 const MEASURE_WEIGHT = 0.05;
 const WORKERS_MAX = 32;
 
@@ -94,19 +96,24 @@ export class ValidationPool {
   /**
    * Ends the batch of this event-loop turn. Small batches are validated here and now when nothing is
    * ahead of them; others are published to their worker, and the next batch goes to the least loaded.
+   *
+   * @param flowing the caller will come back to `drain` within a fraction of a millisecond, without a doorbell.
    */
-  flush(): void {
+  flush(flowing: boolean): void {
     const ring = this.#rings[this.#current] as Ring;
     const count = (ring.next - ring.head) | 0;
     if (count === 0) return;
     const idle = Atomics.load(ring.control, RING.done) === ring.head;
-    if (idle && count * this.#shareUs <= INLINE_MAX_US) {
+    if (idle && this.#costUs(count) <= (flowing ? INLINE_MAX_FLOWING_US : INLINE_MAX_US)) {
       this.#validateInline(ring, count);
       return;
     }
     ring.head = ring.next;
     Atomics.store(ring.control, RING.head, ring.head);
-    if (Atomics.load(ring.control, RING.asleep) === 1) Atomics.notify(ring.control, RING.head, 1);
+    const worker = Atomics.load(ring.control, RING.worker);
+    if (worker === WORKER.asleep || (worker === WORKER.dozing && !flowing)) {
+      Atomics.notify(ring.control, RING.head, 1);
+    }
     this.#current = this.#leastLoaded();
   }
 
@@ -177,10 +184,15 @@ export class ValidationPool {
     Atomics.store(ring.control, RING.start, ring.head);
     Atomics.store(ring.control, RING.done, ring.head);
     Atomics.store(ring.control, RING.head, ring.head);
-    if (count < MEASURED_SHARES) return;
+    if (count < LANES) return;
     const us = ((performance.now() - startMs) * 1000) / count;
     // Time that the thread was not running is no cost of a share.
     this.#shareUs += (Math.min(us, FIRST_SHARE_US * 4) - this.#shareUs) * MEASURE_WEIGHT;
+  }
+
+  /** One share is validated by scalar code at twice the price; two and three cost what four do. */
+  #costUs(shares: number): number {
+    return (shares === 1 ? 2 : Math.max(LANES, shares)) * this.#shareUs;
   }
 
   #leastLoaded(): number {
@@ -248,7 +260,7 @@ export class ValidationPool {
       const channel = new MessageChannel();
       ring.port = channel.port1;
       port = channel.port2;
-      Atomics.store(ring.control, RING.asleep, 0);
+      Atomics.store(ring.control, RING.worker, WORKER.awake);
     }
   }
 }

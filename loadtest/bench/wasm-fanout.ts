@@ -1,13 +1,12 @@
 // One process of the wasm suite: what handing shares to a hash worker costs the connection thread, and how
-// long a share is on its way. Shares come at 50,000/s in turns of about 1 ms, as sockets bring them.
-// Prints one JSON object. Arguments: segments of each kind, milliseconds of a segment.
+// long a share is on its way. Shares come at 50,000/s. Prints one JSON object. Arguments: segments of each
+// kind, milliseconds of a segment.
 //
-// Segments alternate between three loops that fill the same slots and read the same results:
-//   without    settles the slots itself, unvalidated: what the loop costs anyway
-//   doorbell   ValidationPool, one worker; results fetched when the doorbell rings: a connection
-//              thread that has nothing else to do
-//   next turn  the same without doorbell; results fetched on the next turn of the loop: a connection
-//              thread that other sockets wake anyway
+// Segments alternate between loops that fill the same slots and read the same results. In the pairs the
+// first settles the slots itself, unvalidated: what the loop costs anyway.
+//   flowingWithout, flowing   a turn every quarter of a millisecond, as sockets of many miners bring them
+//                             (more often in truth); results fetched on a later turn
+//   bunchesWithout, bunches   a bunch each millisecond and nothing between: the doorbell wakes the thread
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ValidationPool } from '../../engine/shares/validation-pool.js';
 import { createSlab } from '../../wasm/kernel.js';
@@ -30,8 +29,13 @@ const SHARES = 256;
 /** Latencies are counted in steps of 10 us up to 100 ms. */
 const STEP_MS = 0.01;
 const STEPS = 10_000;
+const NEVER_NOTIFIED = new Int32Array(new SharedArrayBuffer(4));
 
-type Kind = 'without' | 'doorbell' | 'nextTurn';
+/** Milliseconds between two turns. */
+const TURN_MS = { flowing: 0.25, bunches: 1 };
+
+type Traffic = keyof typeof TURN_MS;
+type Kind = Traffic | `${Traffic}Without`;
 
 const slab = createSlab();
 const words = new Uint32Array(slab.buffer);
@@ -44,16 +48,16 @@ const pool = new ValidationPool({
   memory: slab,
   workers: 1,
   onDoorbell: () => {
-    if (kind === 'doorbell') settleDone();
+    if (kind === 'bunches') settleDone();
   },
   onWorkerLost: (error) => {
     throw error;
   },
 });
 const sentMs = new Float64Array(pool.ringSize);
-const latencies = { doorbell: new Uint32Array(STEPS), nextTurn: new Uint32Array(STEPS) };
+const latencies = { flowing: new Uint32Array(STEPS), bunches: new Uint32Array(STEPS) };
 
-let kind: Kind = 'without';
+let kind: Kind = 'flowing';
 let nowMs = 0;
 let settled = 0;
 let accepted = 0;
@@ -65,7 +69,7 @@ await pool.ready();
 await checkPool();
 
 const [segments = 1, segmentMs = 100] = process.argv.slice(2).map(Number);
-const cost: Record<Kind, number[]> = { without: [], doorbell: [], nextTurn: [] };
+const cost: Record<Kind, number[]> = { flowingWithout: [], flowing: [], bunchesWithout: [], bunches: [] };
 for (let segment = -1; segment < segments; segment++) {
   for (const next of Object.keys(cost) as Kind[]) {
     const us = await runSegment(next, segmentMs);
@@ -76,41 +80,45 @@ for (let segment = -1; segment < segments; segment++) {
 }
 await pool.close();
 
-const without = median(cost.without);
+const flowingLoopUs = median(cost.flowingWithout);
+const bunchesLoopUs = median(cost.bunchesWithout);
 process.stdout.write(
   JSON.stringify({
-    loop_us: without,
-    doorbell_us: median(cost.doorbell) - without,
-    next_turn_us: median(cost.nextTurn) - without,
-    doorbell_p50_ms: percentile(latencies.doorbell, 0.5),
-    doorbell_p99_ms: percentile(latencies.doorbell, 0.99),
-    next_turn_p50_ms: percentile(latencies.nextTurn, 0.5),
-    next_turn_p99_ms: percentile(latencies.nextTurn, 0.99),
+    flowing_loop_us: flowingLoopUs,
+    bunches_loop_us: bunchesLoopUs,
+    flowing_us: median(cost.flowing) - flowingLoopUs,
+    bunches_us: median(cost.bunches) - bunchesLoopUs,
+    flowing_p50_ms: percentile(latencies.flowing, 0.5),
+    flowing_p99_ms: percentile(latencies.flowing, 0.99),
+    bunches_p50_ms: percentile(latencies.bunches, 0.5),
+    bunches_p99_ms: percentile(latencies.bunches, 0.99),
   }),
 );
 
 /** CPU microseconds of this thread per share. */
 async function runSegment(next: Kind, lengthMs: number): Promise<number> {
   kind = next;
-  histogram = kind === 'without' ? new Uint32Array(STEPS) : latencies[kind];
+  const without = kind === 'flowingWithout' || kind === 'bunchesWithout';
+  const flowing = kind === 'flowing' || kind === 'flowingWithout';
+  histogram = kind === 'flowing' || kind === 'bunches' ? latencies[kind] : new Uint32Array(STEPS);
   settled = 0;
   let sent = 0;
   await sleep(5);
   const startMs = performance.now();
   const startCpuMs = threadCpuMs();
   while (performance.now() - startMs < lengthMs) {
-    await sleep(1);
-    if (kind === 'nextTurn') settleDone();
+    await nextTurn(flowing);
+    if (kind === 'flowing') settleDone();
     const due = Math.floor((performance.now() - startMs) * SHARES_PER_MS);
     // A turn that came late brings no flood: its shares are dropped, as a client that waits would.
     const count = Math.min(due - sent, SHARES);
-    if (kind === 'without') turnWithout(count);
+    if (without) turnWithout(count);
     else turnWithPool(count);
     sent += count;
     if (due > sent) sent = due;
   }
   await sleep(5);
-  if (kind === 'nextTurn') settleDone();
+  if (kind === 'flowing') settleDone();
   const cpuMs = threadCpuMs() - startCpuMs;
   for (let tries = 0; pool.outstanding > 0; tries++) {
     if (tries > 1000) throw new Error('the hash worker does not finish');
@@ -120,6 +128,13 @@ async function runSegment(next: Kind, lengthMs: number): Promise<number> {
   return (cpuMs * 1000) / settled;
 }
 
+/** Timers of the loop know whole milliseconds only: shorter turns are slept within it. */
+async function nextTurn(flowing: boolean): Promise<void> {
+  if (!flowing) return sleep(TURN_MS.bunches);
+  Atomics.wait(NEVER_NOTIFIED, 0, 0, TURN_MS.flowing);
+  await new Promise((resolve) => setImmediate(resolve));
+}
+
 function turnWithPool(count: number): void {
   nowMs = performance.now();
   for (let i = 0; i < count; i++) {
@@ -127,8 +142,8 @@ function turnWithPool(count: number): void {
     if (slot < 0) throw new Error('the ring is full: the hash worker does not keep up');
     fill(slot, shares[i % SHARES] as ShareInput);
   }
-  pool.flush();
-  if (kind === 'doorbell') settleDone();
+  pool.flush(kind === 'flowing');
+  if (kind === 'bunches') settleDone();
 }
 
 function turnWithout(count: number): void {
@@ -142,7 +157,7 @@ function turnWithout(count: number): void {
 function settleDone(): void {
   nowMs = performance.now();
   pool.drain(settle);
-  if (kind === 'doorbell') pool.armDoorbell();
+  if (kind === 'bunches') pool.armDoorbell();
 }
 
 /** As the share path does it. */
@@ -170,14 +185,14 @@ function settle(slot: number): void {
 
 /** All shares through the worker once, each against node:crypto. */
 async function checkPool(): Promise<void> {
-  kind = 'nextTurn';
+  kind = 'flowing';
   const slots: number[] = [];
   for (const share of shares) {
     const slot = pool.nextSlot();
     fill(slot, share);
     slots.push(slot);
   }
-  pool.flush();
+  pool.flush(false);
   for (let tries = 0; pool.outstanding > 0; tries++) {
     if (tries > 1000) throw new Error('the hash worker does not answer');
     await sleep(1);
