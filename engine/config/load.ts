@@ -1,5 +1,6 @@
 // Turns what the operator set into the typed configuration the pool runs with, or into the full list of what is
 // wrong with it. Defaults < millrace.toml < environment < flags. Called once, by the command line.
+import { isIP } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { Ajv, type ErrorObject } from 'ajv';
@@ -22,6 +23,7 @@ import {
   readFile,
   type SourceKind,
 } from './sources.js';
+import { parseStratumPort, type StratumPort } from './stratum-ports.js';
 
 export type LogLevel = Settings['log_level'];
 
@@ -41,9 +43,25 @@ export interface Config {
   readonly stratumHost: string;
   /** 0: any free port. */
   readonly stratumPort: number;
+  /** All ports for miners, the first one is `stratumPort`. */
+  readonly stratumPorts: readonly StratumPort[];
+  /** Absolute paths; null: no TLS. */
+  readonly tls: { readonly certFile: string; readonly keyFile: string } | null;
+  /** Networks of load balancers. */
+  readonly proxyProtocolFrom: readonly string[];
+  readonly connectionThreads: number;
   readonly shareDifficulty: number;
-  readonly vardiff: { readonly enabled: boolean; readonly sharesPerMinute: number };
+  readonly vardiff: {
+    readonly enabled: boolean;
+    readonly sharesPerMinute: number;
+    readonly floor: number;
+    readonly ceiling: number;
+    readonly powersOfTwo: boolean;
+  };
   readonly maxConnections: number;
+  readonly maxConnectionsPerAddress: number;
+  /** Seconds, 0: nobody is banned. */
+  readonly banDurationS: number;
   /** Threads, at least 1. */
   readonly hashWorkers: number;
   readonly duplicateFilterEntries: number;
@@ -109,10 +127,13 @@ ajv.addFormat(
   'host',
   /^(?:[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?|\[?[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\]?)$/,
 );
+ajv.addFormat('stratum-port', (text) => parseStratumPort(text) !== null);
+ajv.addFormat('cidr', isCidr);
 ajv.addFormat('http-url', (text) => isUrl(text, ['http:', 'https:']));
 ajv.addFormat('postgres-url', (text) => isUrl(text, ['postgres:', 'postgresql:']));
 const isSettings = ajv.compile<Settings>(SETTINGS_SCHEMA);
 
+const DIFFICULTY_MIN = 1e-10;
 const PPM_PER_PERCENT = 10_000;
 const OWN_CHAINS: readonly NetworkName[] = ['private', 'regtest'];
 
@@ -190,8 +211,25 @@ function toConfig(
     stratumHost: unbracketed(s.stratum_host),
     stratumPort: s.stratum_port,
     shareDifficulty: s.share_difficulty,
-    vardiff: { enabled: s.vardiff_enabled, sharesPerMinute: s.vardiff_shares_per_minute },
+    stratumPorts: stratumPorts(s),
+    tls:
+      s.tls_cert_file !== undefined && s.tls_key_file !== undefined
+        ? { certFile: resolve(cwd, s.tls_cert_file), keyFile: resolve(cwd, s.tls_key_file) }
+        : null,
+    proxyProtocolFrom: s.proxy_protocol_from ?? [],
+    connectionThreads: s.connection_threads,
+    vardiff: {
+      enabled: s.vardiff_enabled,
+      sharesPerMinute: s.vardiff_shares_per_minute,
+      // A farm that was away for hours must not come back to a difficulty at which it floods us.
+      floor: s.vardiff_min ?? Math.max(DIFFICULTY_MIN, s.share_difficulty / 4096),
+      ceiling: s.vardiff_max,
+      powersOfTwo: s.vardiff_power_of_two,
+    },
     maxConnections: s.max_connections,
+    maxConnectionsPerAddress:
+      s.max_connections_per_address > 0 ? s.max_connections_per_address : Math.ceil(s.max_connections / 2),
+    banDurationS: s.ban_duration,
     hashWorkers: s.hash_workers > 0 ? s.hash_workers : Math.min(32, Math.max(1, availableParallelism() - 1)),
     duplicateFilterEntries: s.share_cache_size,
     payoutScheme: s.payout_scheme,
@@ -217,6 +255,14 @@ function toConfig(
     secretUrls: [...bitcoinRpcUrls, databaseUrl, clickhouseUrl].filter((url) => url !== null),
     effective,
   };
+}
+
+function stratumPorts(s: Settings): StratumPort[] {
+  const main: StratumPort = {
+    ...{ name: 'stratum', port: s.stratum_port, kind: 'tcp' },
+    ...{ startDifficulty: null, minDifficulty: null, maxDifficulty: null },
+  };
+  return [main, ...(s.stratum_ports ?? []).map((text) => parseStratumPort(text) as StratumPort)];
 }
 
 /** Text of flags and environment as the type of its setting; what does not fit stays text, for the schema to refuse. */
@@ -305,7 +351,31 @@ function crossChecks(
       refuse('pool_address', s.pool_address, `an address of ${s.network}: ${(error as Error).message}`);
     }
   }
+  for (const [one, other] of [
+    ['tls_cert_file', 'tls_key_file'],
+    ['tls_key_file', 'tls_cert_file'],
+  ] as const) {
+    if (s[one] !== undefined && s[other] === undefined) {
+      refuse(other, undefined, `TLS needs it beside ${one.toUpperCase()}; expected a path`);
+    }
+  }
+  const further = wrong.has('stratum_ports') ? [] : stratumPorts(s).slice(1);
+  if (s.tls_cert_file === undefined && further.some(({ kind }) => kind === 'tls')) {
+    refuse('stratum_ports', s.stratum_ports, 'TLS_CERT_FILE and TLS_KEY_FILE beside a TLS port');
+  }
+  const names = further.map(({ name }) => name);
+  const same = names.find((name, index) => name === 'stratum' || names.indexOf(name) !== index);
+  if (same !== undefined)
+    refuse('stratum_ports', s.stratum_ports, `a name of its own for each port, not "${same}" again`);
+  if (s.vardiff_min !== undefined && s.vardiff_min > s.vardiff_max) {
+    refuse('vardiff_min', s.vardiff_min, `at most VARDIFF_MAX, which is ${s.vardiff_max}`);
+  }
   const ports = new Map<number, string>();
+  for (const { port, name } of further) {
+    if (port === 0) continue;
+    if (ports.has(port)) refuse('stratum_ports', s.stratum_ports, `each port once, not ${port} again`);
+    ports.set(port, `STRATUM_PORTS (${name})`);
+  }
   for (const key of ['stratum_port', 'api_port', 'clickhouse_port'] as const) {
     const port = s[key];
     const other = ports.get(port);
@@ -335,6 +405,14 @@ function isUrl(text: string, protocols: readonly string[]): boolean {
   } catch {
     return false;
   }
+}
+
+/** An address, or a network as address/bits. */
+function isCidr(text: string): boolean {
+  const [address = '', bits, ...more] = text.split('/');
+  const version = isIP(address);
+  if (version === 0 || more.length > 0) return false;
+  return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128));
 }
 
 function unbracketed(host: string): string {

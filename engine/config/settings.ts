@@ -3,6 +3,7 @@
 // --stratum-port on the command line. --help, --print-config and every error message are written from here.
 import { type Static, type TSchema, Type } from '@sinclair/typebox';
 import type { NetworkName } from '../bitcoin/networks.js';
+import { STRATUM_PORT_FORM } from './stratum-ports.js';
 
 /** Extra schema keywords: what JSON Schema has no word for. */
 export interface SettingNotes {
@@ -131,6 +132,64 @@ export const SETTINGS_SCHEMA = Type.Object(
         description: 'Interface that miners connect to; 127.0.0.1 for this machine only',
       }),
     ),
+    stratum_ports: Type.Optional(
+      Type.Array(
+        Type.String({ format: 'stratum-port' }),
+        notes({
+          group: MINERS,
+          minItems: 1,
+          maxItems: 32,
+          unit: `${STRATUM_PORT_FORM}, comma-separated`,
+          unset: 'STRATUM_PORT alone',
+          description: 'Further ports, with TLS, WebSocket or a difficulty of their own',
+        }),
+      ),
+    ),
+    tls_cert_file: Type.Optional(
+      Type.String(
+        notes({
+          group: MINERS,
+          minLength: 1,
+          unit: 'path of a PEM file',
+          unset: 'no TLS',
+          description: 'Certificate chain of the TLS ports; a new file is taken over while the pool runs',
+        }),
+      ),
+    ),
+    tls_key_file: Type.Optional(
+      Type.String(
+        notes({
+          group: MINERS,
+          minLength: 1,
+          unit: 'path of a PEM file',
+          unset: 'no TLS',
+          description: 'Private key of TLS_CERT_FILE',
+        }),
+      ),
+    ),
+    proxy_protocol_from: Type.Optional(
+      Type.Array(
+        Type.String({ format: 'cidr' }),
+        notes({
+          group: MINERS,
+          minItems: 1,
+          maxItems: 256,
+          unit: 'addresses or networks (10.0.0.0/8), separated by commas',
+          unset: 'nobody',
+          description: 'Load balancers that must begin each connection with a PROXY header (v1 or v2)',
+        }),
+      ),
+    ),
+    connection_threads: Type.Integer(
+      notes({
+        group: MINERS,
+        default: 1,
+        minimum: 1,
+        maximum: 16,
+        unit: 'threads',
+        description: 'Threads that serve miners: on one port from Node 22.12 on, on consecutive ports before',
+      }),
+    ),
     share_difficulty: Type.Number(
       notes({
         group: MINERS,
@@ -158,6 +217,35 @@ export const SETTINGS_SCHEMA = Type.Object(
         description: 'Shares each connection is led to send; 18 measure its hashrate to 10 % in 5 minutes',
       }),
     ),
+    vardiff_min: Type.Optional(
+      Type.Number(
+        notes({
+          group: MINERS,
+          minimum: 1e-10,
+          maximum: 1e15,
+          unit: 'difficulty',
+          unset: 'SHARE_DIFFICULTY / 4096',
+          description: 'Lowest difficulty that a connection is led to',
+        }),
+      ),
+    ),
+    vardiff_max: Type.Number(
+      notes({
+        group: MINERS,
+        default: 1e15,
+        minimum: 1e-10,
+        maximum: 1e15,
+        unit: 'difficulty',
+        description: 'Highest difficulty that a connection is led to; never above that of the network',
+      }),
+    ),
+    vardiff_power_of_two: Type.Boolean(
+      notes({
+        group: MINERS,
+        default: false,
+        description: 'Only powers of two as difficulties, for firmware that rounds others',
+      }),
+    ),
     max_connections: Type.Integer(
       notes({
         group: MINERS,
@@ -166,6 +254,26 @@ export const SETTINGS_SCHEMA = Type.Object(
         maximum: 1_000_000,
         unit: 'connections',
         description: 'Miner connections at once; further ones are closed',
+      }),
+    ),
+    max_connections_per_address: Type.Integer(
+      notes({
+        group: MINERS,
+        default: 0,
+        minimum: 0,
+        maximum: 1_000_000,
+        unit: 'connections, 0 = half of MAX_CONNECTIONS',
+        description: 'Connections from one address at once; this machine itself is not limited',
+      }),
+    ),
+    ban_duration: Type.Integer(
+      notes({
+        group: MINERS,
+        default: 600,
+        minimum: 0,
+        maximum: 86_400,
+        unit: 's, 0 = no bans',
+        description: 'How long an address stays out that sent nothing but bad work; doubles each time',
       }),
     ),
     hash_workers: Type.Integer(

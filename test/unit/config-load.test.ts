@@ -94,6 +94,12 @@ describe('the four sources', () => {
       clickhouse_url: 'http://h:8123',
       api_host: '::1',
       log_level: 'warn',
+      stratum_ports: '4444?name=farm&start=1e6&min=65536,3335/ws',
+      tls_cert_file: 'cert.pem',
+      tls_key_file: '/etc/key.pem',
+      proxy_protocol_from: '10.0.0.0/8,fd00::/8,192.0.2.7',
+      connection_threads: '2',
+      vardiff_power_of_two: 'true',
       auto_payout_threshold: '200001',
     };
     for (const { key, variable, flag, kind } of SETTINGS) {
@@ -106,7 +112,12 @@ describe('the four sources', () => {
             ? '30'
             : text;
       const bounded = key === 'pool_fee' ? '7' : key === 'share_cache_size' ? '70000' : value;
-      const extra: Env = key === 'pool_address' ? { NETWORK: 'regtest' } : {};
+      const partners: Record<string, Env> = {
+        pool_address: { NETWORK: 'regtest' },
+        tls_cert_file: { TLS_KEY_FILE: 'key.pem' },
+        tls_key_file: { TLS_CERT_FILE: 'cert.pem' },
+      };
+      const extra = partners[key] ?? {};
       const byFlag = load([flag, bounded], extra);
       const byVariable = load([], { ...extra, [variable]: bounded });
       write(`${key} = ${kind === 'string' || kind === 'list' ? JSON.stringify(bounded) : bounded}`);
@@ -247,6 +258,58 @@ describe('mistakes', () => {
   });
 });
 
+describe('ports for miners', () => {
+  it('reads kind, name and difficulties of further ports; the first is STRATUM_PORT', () => {
+    const { stratumPorts, tls, proxyProtocolFrom } = load([
+      ...['--stratum-ports', '4444?name=farm-1&start=1000000&min=65536&max=1e9, 3334/tls ,3335/ws'],
+      ...['--tls-cert-file', 'a.pem', '--tls-key-file', '/b.pem', '--proxy-protocol-from', '10.0.0.0/8,::1'],
+    ]);
+    const open = { startDifficulty: null, minDifficulty: null, maxDifficulty: null };
+    expect(stratumPorts).toEqual([
+      { name: 'stratum', port: 3333, kind: 'tcp', ...open },
+      {
+        ...{ name: 'farm-1', port: 4444, kind: 'tcp' },
+        ...{ startDifficulty: 1_000_000, minDifficulty: 65_536, maxDifficulty: 1e9 },
+      },
+      { name: 'tls-3334', port: 3334, kind: 'tls', ...open },
+      { name: 'ws-3335', port: 3335, kind: 'ws', ...open },
+    ]);
+    expect(tls).toEqual({ certFile: join(cwd, 'a.pem'), keyFile: '/b.pem' });
+    expect(proxyProtocolFrom).toEqual(['10.0.0.0/8', '::1']);
+  });
+
+  it.each([
+    ['70000', /expected PORT/],
+    ['3334/udp', /expected PORT/],
+    ['3334?min=5&max=4', /expected PORT/],
+    ['3334?start=0', /expected PORT/],
+    ['3334?start=NaN', /expected PORT/],
+    ['3334?floor=1', /expected PORT/],
+    ['3334?min=1&min=2', /expected PORT/],
+    ['3334?name=Farm', /expected PORT/],
+    ['3334/tls', /TLS_CERT_FILE/],
+    ['3333', /a port of its own/],
+    ['4444?name=a,5555?name=a', /a name of its own/],
+    ['4444,4444?name=b', /each port once/],
+  ])('refuses %s', (text, reason) => {
+    expect(mistakes(['--stratum-ports', text]).join()).toMatch(reason);
+  });
+
+  it.each(['10.0.0.0/33', '10.0.0', 'balancer', '::/129', '10.0.0.0/8/8'])(
+    'trusts no balancer %s',
+    (text) => {
+      expect(mistakes([], { PROXY_PROTOCOL_FROM: text }).join()).toMatch(
+        /PROXY_PROTOCOL_FROM .*addresses or networks/,
+      );
+    },
+  );
+
+  it('wants both TLS files, and a floor of difficulty below its ceiling', () => {
+    expect(mistakes(['--tls-cert-file', 'a.pem']).join()).toMatch(/TLS_KEY_FILE/);
+    expect(mistakes(['--vardiff-min', '5', '--vardiff-max', '4']).join()).toMatch(/at most VARDIFF_MAX/);
+  });
+});
+
 describe('money', () => {
   it('keeps the fee exact, in parts per million', () => {
     fc.assert(
@@ -297,7 +360,8 @@ describe('what is printed', () => {
     write(text);
     const again = load();
     expect(again.simMiners).toBe(0);
-    expect(Object.keys(parse(text)).length).toBe(SETTINGS.length - 2);
+    const set = load([], secrets).effective.filter(({ value }) => value !== undefined);
+    expect(Object.keys(parse(text)).sort()).toEqual(set.map(({ setting }) => setting.key).sort());
   });
 
   it('masks a secret that is refused', () => {
