@@ -15,8 +15,7 @@ export interface StratumPort {
   readonly maxDifficulty: number | null;
 }
 
-export const STRATUM_PORT_FORM =
-  'PORT[/tls|/ws][?name=a-z0-9-&start=DIFFICULTY&min=DIFFICULTY&max=DIFFICULTY]';
+export const STRATUM_PORT_FORM = 'PORT[/tls|/ws][?start=D&min=D&max=D&name=N]';
 
 const FORM = /^(\d{1,5})(?:\/(tcp|tls|ws))?(?:\?(.*))?$/;
 const NAME = /^[a-z0-9-]{1,32}$/;
