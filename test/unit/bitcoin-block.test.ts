@@ -1,5 +1,3 @@
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { heightPush } from '../../engine/bitcoin/coinbase.js';
@@ -10,7 +8,7 @@ import { merkleBranch, merkleRoot, rootFromBranch } from '../../engine/bitcoin/m
 import { GENESIS_COINBASE, NETWORKS } from '../../engine/bitcoin/networks.js';
 import { targetFromBits, targetFromBytesLE } from '../../engine/bitcoin/target.js';
 import { parseTransaction, txid } from '../../engine/bitcoin/transaction.js';
-import { projectRoot } from '../../storage/project-root.js';
+import { block413567, SAMPLE } from './wasm-mainnet-sample.js';
 
 describe('the genesis block', () => {
   it.each(Object.values(NETWORKS))(
@@ -48,34 +46,29 @@ describe('the genesis block', () => {
   });
 });
 
-const realBlock = join(projectRoot(), '../shared/vectors/mainnet_block_413567.json');
+const fullBlock = block413567();
 
-describe('mainnet block 413567', () => {
-  if (!existsSync(realBlock))
-    console.log('mainnet_block_413567.json is not here: the genesis block stands in for it');
-
-  it.skipIf(!existsSync(realBlock))('is rebuilt from its coinbase and merkle branch', () => {
-    const vector: unknown = JSON.parse(readFileSync(realBlock, 'utf8'));
-    const { header, coinbase_tx, merkle_branch, hash_be, height } = vector as {
-      header: string;
-      coinbase_tx: string;
-      merkle_branch: string[];
-      hash_be: string;
-      height: number;
-    };
-    const coinbase = hexToBytes(coinbase_tx);
-    const fields = decodeHeader(hexToBytes(header));
+describe.each(fullBlock === undefined ? SAMPLE : [...SAMPLE, fullBlock])('mainnet block $height', (block) => {
+  it('is rebuilt from its coinbase and merkle branch', () => {
+    const fields = decodeHeader(block.header);
     const rebuilt = encodeHeader({
       ...fields,
-      merkleRoot: rootFromBranch(sha256d(coinbase), merkle_branch.map(hexToBytes)),
+      merkleRoot: rootFromBranch(sha256d(block.coinbase), block.branch),
     });
-    expect(bytesToHex(rebuilt)).toBe(header);
-    expect(displayHash(headerHash(rebuilt))).toBe(hash_be);
+    expect(bytesToHex(rebuilt)).toBe(bytesToHex(block.header));
+    expect(displayHash(headerHash(rebuilt))).toBe(block.hash);
     expect(targetFromBytesLE(headerHash(rebuilt)) <= targetFromBits(fields.bits)).toBe(true);
-    const push = heightPush(height);
-    expect(parseTransaction(coinbase).inputs[0]?.scriptSig.subarray(0, push.length)).toEqual(push);
   });
 });
+
+it.skipIf(fullBlock === undefined)(
+  'the coinbase of mainnet block 413567 begins with its height (BIP34)',
+  () => {
+    const push = heightPush(413_567);
+    const { inputs } = parseTransaction(fullBlock?.coinbase ?? new Uint8Array(0));
+    expect(inputs[0]?.scriptSig.subarray(0, push.length)).toEqual(push);
+  },
+);
 
 describe('header', () => {
   it('goes there and back, whatever its fields', () => {

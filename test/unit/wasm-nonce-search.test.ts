@@ -72,6 +72,41 @@ describe.each(methods)('%s', (method) => {
     }
   });
 
+  it('loses no nonce to the early reject: targets that equal one hash of the range, or miss it by one', () => {
+    const random = new SeededRandom(22);
+    for (let i = 0; i < 150; i++) {
+      const header = random.bytes(80);
+      // Around 2^31 too, where a nonce turns negative for whoever takes it as signed.
+      const first = i % 3 === 0 ? 2 ** 31 - random.upTo(60) : random.upTo(0xffffff00);
+      const hashes = Array.from({ length: 61 }, (_, offset) => hashAt(header, first + offset));
+      const value = hashes[random.upTo(60)] ?? 0n;
+      for (const target of [value, value - 1n, value + 1n]) {
+        const found = hashes.findIndex((hash) => hash <= target);
+        expect(searcher[method](header, bytesOf(target), first, 61)).toEqual(
+          found < 0 ? { nonce: null, hashes: 61 } : { nonce: first + found, hashes: found + 1 },
+        );
+      }
+    }
+  });
+
+  it('does not begin again at nonce 0 when the range ends at 2^32', () => {
+    const random = new SeededRandom(23);
+    for (let cases = 0; cases < 20; ) {
+      const header = random.bytes(80);
+      // A target that nonce 0 meets and the last ones do not.
+      const target = hashAt(header, 0);
+      const last = 2 ** 32 - 1 - random.upTo(6);
+      let misses = true;
+      for (let nonce = last; nonce < 2 ** 32; nonce++) misses &&= hashAt(header, nonce) > target;
+      if (!misses) continue;
+      cases++;
+      expect(searcher[method](header, bytesOf(target), last, 64)).toEqual({
+        nonce: null,
+        hashes: 2 ** 32 - last,
+      });
+    }
+  });
+
   it('ends at the last nonce when asked for more', () => {
     const found = searcher[method](GENESIS, new Uint8Array(32), 0xffffffff - 5, 1_000_000);
     expect(found).toEqual({ nonce: null, hashes: 6 });

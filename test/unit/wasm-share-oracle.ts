@@ -11,10 +11,14 @@ export function sha256d(data: Uint8Array): Buffer {
   return sha256(sha256(data));
 }
 
-/** The 80-byte header of a share (version, ntime and nonce are its own). */
-export function headerOf(job: JobSlot, share: ShareInput): Buffer {
-  let root = sha256d(Buffer.concat([job.coinbase1, share.extranonce, job.coinbase2]));
-  for (const hash of job.branch) root = sha256d(Buffer.concat([root, hash]));
+/** The 80-byte header of a share (version, ntime and nonce are its own), by any double SHA-256. */
+export function headerOf(
+  job: JobSlot,
+  share: ShareInput,
+  hashTwice: (data: Uint8Array) => Uint8Array = sha256d,
+): Buffer {
+  let root = hashTwice(Buffer.concat([job.coinbase1, share.extranonce, job.coinbase2]));
+  for (const hash of job.branch) root = hashTwice(Buffer.concat([root, hash]));
   const header = Buffer.alloc(80);
   header.writeUInt32LE(share.version, 0);
   header.set(job.previousBlock, 4);
@@ -23,6 +27,11 @@ export function headerOf(job: JobSlot, share: ShareInput): Buffer {
   header.writeUInt32LE(job.bits, 72);
   header.writeUInt32LE(share.nonce, 76);
   return header;
+}
+
+/** hash <= target, byte by byte from the highest: no integers, for a judge that is not the BigInt one. */
+export function meets(hash: Uint8Array, targetLE: Uint8Array): boolean {
+  return Buffer.from(displayed(hash), 'hex').compare(Buffer.from(displayed(targetLE), 'hex')) <= 0;
 }
 
 /** 32 little-endian bytes as a number. */

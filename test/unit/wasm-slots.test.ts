@@ -108,6 +108,33 @@ describe('writing a job', () => {
   });
 });
 
+describe('writing a share', () => {
+  const slab = createSlab();
+  it.each<[string, number, Partial<ShareInput>]>([
+    ['a slot that does not exist', layout.SHARE_SLOTS, {}],
+    ['a negative slot', -1, {}],
+    ['half a slot', 0.5, {}],
+    ['a job slot that does not exist', 9, { jobSlot: layout.JOB_SLOTS }],
+    ['a negative job slot', 9, { jobSlot: -1 }],
+    ['ntime beyond 32 bits', 9, { ntime: 2 ** 32 }],
+    ['a negative nonce', 9, { nonce: -1 }],
+    ['a version that is no number', 9, { version: Number.NaN }],
+    ['33 bytes of extranonce', 9, { extranonce: new Uint8Array(33) }],
+    ['a share target of 31 bytes', 9, { shareTargetLE: new Uint8Array(31) }],
+    ['a share target of 33 bytes', 9, { shareTargetLE: new Uint8Array(33) }],
+  ])('refuses %s and leaves the slot as it was', (_what, slot, change) => {
+    writeShareSlot(slab, 9, SHARE);
+    const before = new Uint8Array(slab.buffer).slice();
+    expect(() => writeShareSlot(slab, slot, { ...SHARE, ...change })).toThrow(RangeError);
+    expect(Buffer.compare(before, new Uint8Array(slab.buffer).slice())).toBe(0);
+  });
+
+  it('and reading one back refuses a slot that does not exist', () => {
+    for (const slot of [-1, layout.SHARE_SLOTS, 1.5])
+      expect(() => readShareSlot(slab, slot)).toThrow(RangeError);
+  });
+});
+
 describe('malformed slots', () => {
   const slab = createSlab();
   const kernel = Kernel.load(slab, 0);
