@@ -1,18 +1,24 @@
 // The program of the connection thread (a worker_thread): accepts miners, reads their lines, owns the
 // share path and the journal. It knows no database and no node; the coordinator gives it jobs and gets
 // block candidates. One write per socket per event-loop turn.
+import { readFileSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
+import { join } from 'node:path';
 import { monitorEventLoopDelay, performance } from 'node:perf_hooks';
 import { parentPort, workerData } from 'node:worker_threads';
 import { JournalWriter } from '../../storage/journal/writer.js';
+import { projectRoot } from '../../storage/project-root.js';
 import { createSlab } from '../../wasm/kernel.js';
 import { DuplicateFilter } from '../shares/duplicate-filter.js';
 import { SharePath, type Submission } from '../shares/share-path.js';
 import { ValidationPool } from '../shares/validation-pool.js';
 import { ExtranonceLeases } from '../work/extranonce.js';
 import { type ShareVerdict, VERDICTS } from '../work/verdict.js';
+import { DifficultyMemory } from './difficulty-memory.js';
 import { type BoardJob, JobBoard } from './job-board.js';
 import { LineReader } from './line-reader.js';
+import type { PortProfile } from './port-profile.js';
+import { type KeptSession, RESUMABLE_MAX, RESUME_WITHIN_MS, ResumableSessions } from './resumption.js';
 import type {
   ConnectionThreadSettings,
   ConnectionThreadStats,
@@ -39,6 +45,10 @@ const DRAIN_WITHIN_MS = 5000;
 const LAST_WORDS_MS = 2000;
 const ACCOUNTS_SHOWN = 1000;
 const DELAY_SAMPLE_MS = 10;
+const DIFFICULTY_CEILING = 1e15;
+/** User names whose last difficulty is remembered, and for how long. */
+const REMEMBERED_MAX = 100_000;
+const REMEMBERED_MS = 24 * 3600_000;
 
 interface Connection {
   socket: Socket;
@@ -60,6 +70,18 @@ const nowUs = (): number => Date.now() * 1000 + Math.floor((performance.now() % 
 /** A farm that was away for hours must not come back to a difficulty at which it floods us. */
 const vardiffFloor = (): number => Math.max(1e-10, settings.shareDifficulty / 4096);
 
+const PORT: PortProfile = {
+  ...{ name: 'stratum', port: settings.port, kind: 'tcp' },
+  ...{ startDifficulty: null, minDifficulty: null, maxDifficulty: null },
+};
+
+function softwareName(): string {
+  const { version } = JSON.parse(readFileSync(join(projectRoot(), 'package.json'), 'utf8')) as {
+    version: string;
+  };
+  return `millrace/${version}`;
+}
+
 /** The histogram holds the time between two samples: what exceeds their interval is delay. */
 const delayMs = (sampledNs: number): number => Math.max(0, sampledNs / 1e6 - DELAY_SAMPLE_MS);
 
@@ -67,9 +89,10 @@ class ConnectionThread implements SessionHost {
   readonly network = settings.network;
   readonly extranonce2Bytes = settings.extranonce2Bytes;
   readonly startDifficulty = settings.shareDifficulty;
-  readonly vardiff = settings.vardiff.enabled
-    ? { sharesPerMinute: settings.vardiff.sharesPerMinute, floor: vardiffFloor(), ceiling: 1e15 }
-    : null;
+  readonly difficultyFloor = vardiffFloor();
+  readonly difficultyCeiling = DIFFICULTY_CEILING;
+  readonly vardiff = settings.vardiff.enabled ? { sharesPerMinute: settings.vardiff.sharesPerMinute } : null;
+  readonly software = softwareName();
 
   readonly #memory = createSlab();
   readonly #journal: JournalWriter;
@@ -80,6 +103,13 @@ class ConnectionThread implements SessionHost {
   /** Filled anew for each share; the share path copies it. */
   readonly #submission = {} as Submission;
   readonly #leases: ExtranonceLeases;
+  /** Closed sessions; their extranonce1 stays leased until they are gone. */
+  readonly #resumables: ResumableSessions;
+  readonly #difficulties = new DifficultyMemory({
+    limit: REMEMBERED_MAX,
+    ageMaxMs: REMEMBERED_MS,
+    nowMs,
+  });
   readonly #connections = new Map<Session, Connection>();
   /** Journal identity -> who it is, while a share of it may come or be in judgement. */
   readonly #names = new Map<number, UserName>();
@@ -104,6 +134,12 @@ class ConnectionThread implements SessionHost {
     this.#journal = new JournalWriter({ folder: settings.journalFolder, nodeId: settings.nodeId, nowMs });
     this.#filter = new DuplicateFilter(settings.duplicateFilterEntries);
     this.#leases = new ExtranonceLeases({ lane: 0, epoch: settings.epoch });
+    this.#resumables = new ResumableSessions({
+      limit: RESUMABLE_MAX,
+      keepMs: RESUME_WITHIN_MS,
+      nowMs,
+      onGone: ({ extranonce1 }) => this.#leases.release(extranonce1, this.#board.current?.key ?? 0),
+    });
     this.#board = new JobBoard({
       memory: this.#memory,
       nowMs,
@@ -166,6 +202,25 @@ class ConnectionThread implements SessionHost {
 
   leaseExtranonce1(): Uint8Array | null {
     return this.#leases.lease();
+  }
+
+  takeClosedSession(id: string): KeptSession | null {
+    return this.#resumables.take(id);
+  }
+
+  recallDifficulty({ account, worker }: UserName): number | null {
+    return this.#difficulties.recall(`${account}.${worker}`);
+  }
+
+  rememberDifficulty({ account, worker }: UserName, difficulty: number): void {
+    this.#difficulties.remember(`${account}.${worker}`, difficulty);
+  }
+
+  needJob(): void {
+    const now = nowMs();
+    if (this.#board.current === null || now - this.#neededJobAt < NEED_JOB_EVERY_MS) return;
+    this.#neededJobAt = now;
+    post({ type: 'need_job' });
   }
 
   defineIdentity(name: UserName, agent: string, remote: string): number {
@@ -232,7 +287,7 @@ class ConnectionThread implements SessionHost {
     if (connection === undefined) return;
     this.#closed[reason] = (this.#closed[reason] ?? 0) + 1;
     const { socket } = connection;
-    // What it still sends is nobody's any more: its names and its extranonce are given back.
+    // What it still sends is nobody's any more: its names are given back.
     socket.removeAllListeners('data');
     if (connection.out.length > 0 && !socket.destroyed) {
       socket.end(connection.out, 'latin1');
@@ -247,9 +302,10 @@ class ConnectionThread implements SessionHost {
 
   #forget(connection: Connection): void {
     const { session } = connection;
-    session.closed = true;
+    const kept = session.leave();
+    if (kept !== null) this.#resumables.keep(session.sessionId, kept);
     this.#connections.delete(session);
-    // Its shares may still be in judgement: names and extranonce are needed until they are settled.
+    // Its shares may still be in judgement: names are needed until they are settled.
     if (session.inFlight > 0) this.#leaving.add(session);
     else this.#release(session);
   }
@@ -259,7 +315,6 @@ class ConnectionThread implements SessionHost {
       this.#journal.forgetIdentity(identity);
       this.#names.delete(identity);
     }
-    if (session.subscribed) this.#leases.release(session.extranonce1, this.#board.current?.key ?? 0);
   }
 
   #flush(): void {
@@ -332,7 +387,7 @@ class ConnectionThread implements SessionHost {
       return;
     }
     this.#accepted++;
-    const session = new Session(this, this.#nextSession++, socket.remoteAddress ?? '');
+    const session = new Session(this, this.#nextSession++, socket.remoteAddress ?? '', PORT);
     const reader = new LineReader(LINE_MAX_BYTES);
     const connection: Connection = { socket, session, reader, out: '', dirty: false };
     this.#connections.set(session, connection);
@@ -342,7 +397,8 @@ class ConnectionThread implements SessionHost {
         session.handleLine(line, receivedUs);
         return !session.closed;
       });
-      if (!fits) this.close(session, 'line_too_long');
+      if (fits) session.endOfInput();
+      else this.close(session, 'line_too_long');
     });
     socket.on('error', () => this.close(session, 'connection_error'));
     socket.on('close', () => this.close(session, 'peer'));
@@ -360,6 +416,7 @@ class ConnectionThread implements SessionHost {
       this.#journalState(error as Error);
     }
     this.#board.retireOld();
+    this.#resumables.expire();
     for (const session of this.#leaving) {
       if (session.inFlight > 0) continue;
       this.#leaving.delete(session);
@@ -375,10 +432,7 @@ class ConnectionThread implements SessionHost {
         waiting ||= session.waitsForJob;
       }
     }
-    if (waiting && this.#board.current !== null && now - this.#neededJobAt >= NEED_JOB_EVERY_MS) {
-      this.#neededJobAt = now;
-      post({ type: 'need_job' });
-    }
+    if (waiting) this.needJob();
     post({ type: 'stats', stats: this.#stats() });
   }
 

@@ -14,6 +14,8 @@ export interface UserName {
 const ACCOUNT_NAME = /^[A-Za-z0-9_-]{1,64}$/;
 const WORKER_NAME = /^[A-Za-z0-9._-]{0,64}$/;
 const USER_MAX_CHARACTERS = 160;
+/** Some firmware sends everything but letters, digits, `_`, `.` and `~` like this (datum_gateway, doc/usernames.md). */
+const PERCENT_ENCODED = /%([0-9A-Fa-f]{2})/g;
 
 /**
  * Splits and checks a user name.
@@ -21,9 +23,12 @@ const USER_MAX_CHARACTERS = 160;
  */
 export function parseUserName(user: string, network: NetworkName): UserName | string {
   if (user.length > USER_MAX_CHARACTERS) return `User name is longer than ${USER_MAX_CHARACTERS} characters`;
-  const dot = user.indexOf('.');
-  const account = dot < 0 ? user : user.slice(0, dot);
-  const worker = dot < 0 ? '' : user.slice(dot + 1);
+  const plain = user.replace(PERCENT_ENCODED, (_, digits) =>
+    String.fromCharCode(Number.parseInt(digits, 16)),
+  );
+  const dot = plain.indexOf('.');
+  const account = dot < 0 ? plain : plain.slice(0, dot);
+  const worker = dot < 0 ? '' : plain.slice(dot + 1);
   if (!WORKER_NAME.test(worker)) return 'Worker name may hold A-Z a-z 0-9 . _ - and at most 64 characters';
   try {
     const script = scriptFromAddress(account, network);

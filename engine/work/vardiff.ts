@@ -5,13 +5,16 @@
 // the new one is the old one times (n + 1) / E. It is changed only where chance hardly explains n:
 //
 //   surge     72 shares before the time of 36 has passed                       p = 8e-8 each 2 min, answer within 1 s
-//   silence   no share for the time of 16                                      p = 1e-7 each share, answer after 53 s
+//   silence   no share for the time of 16, and not just few before it          p = 1e-7 each share, answer after 53 s
 //   window    n off E by more than 4 sqrt(E), at E = 36 and, summed up,        p = 1e-4 each test
 //             at 72, 144 and 288: small errors take longer, below 24 % is left alone
 //
-// At 18 shares a minute that is one needless retarget in about 11 days of a session (exact Poisson tails; 10.5 days in
-// simulation), and two or three to take it back. 18 a minute gives a hashrate with about 10 % noise over 5 minutes, the
+// At 18 shares a minute that is one needless retarget in 11.3 days of a session (exact Poisson tails, computed
+// in the tests), and two or three to take it back. 18 a minute gives a hashrate with about 10 % noise over 5 minutes, the
 // figure ckpool's author argues with.
+//
+// In steps of powers of two the same lines are drawn from a factor of sqrt(2) off instead of 1: a miner between two
+// steps stays on the one it has.
 
 /** Default of `sharesPerMinute`. */
 export const SHARES_PER_MINUTE = 18;
@@ -27,18 +30,23 @@ const SURGE_MIN_MS = 1000;
 /** Silences answered at full speed; from then on each waits twice as long, so a farm that only paused is not flooded. */
 const QUICK_SILENCES = 3;
 
+/** Of one session: floor and ceiling may be those of its port, or narrower by its own wish. */
 export interface VardiffSettings {
   /** Shares a minute to aim at. */
   readonly sharesPerMinute: number;
-  /** Lowest difficulty that is ever proposed. */
+  /** Lowest difficulty that is ever proposed, unless a block is easier. */
   readonly floor: number;
   /** Highest difficulty that is ever proposed. */
   readonly ceiling: number;
+  /** Proposes powers of two only, as far as floor and ceiling leave one. */
+  readonly powersOfTwo?: boolean;
 }
 
 export class Vardiff {
   readonly #settings: VardiffSettings;
   readonly #sharesPerMs: number;
+  /** How many times off is still right. */
+  readonly #slack: number;
   #difficulty: number;
   #windowStartMs: number;
   #windowShares = 0;
@@ -52,6 +60,7 @@ export class Vardiff {
   constructor(settings: VardiffSettings, startDifficulty: number, nowMs: number) {
     this.#settings = settings;
     this.#sharesPerMs = settings.sharesPerMinute / 60_000;
+    this.#slack = settings.powersOfTwo === true ? Math.SQRT2 : 1;
     this.#difficulty = startDifficulty;
     this.#windowStartMs = nowMs;
     this.#sumStartMs = nowMs;
@@ -78,7 +87,10 @@ export class Vardiff {
     this.#windowShares += Math.min(1, difficulty / this.#difficulty);
   }
 
-  /** Tells what the miner was really sent, where that is not what `retarget` proposed (network difficulty, a wish of the miner). */
+  /**
+   * Starts again at what the miner was really sent, where that is not what `retarget` proposed (network difficulty, a
+   * wish of the miner). It need not lie between floor and ceiling: they hold for what is proposed.
+   */
   announced(difficulty: number, nowMs: number): void {
     if (difficulty !== this.#difficulty) this.#restart(difficulty, nowMs);
   }
@@ -90,28 +102,44 @@ export class Vardiff {
   retarget(nowMs: number, ceiling: number = this.#settings.ceiling): number | null {
     const ratio = this.#ratio(nowMs);
     if (ratio === null) return null;
-    const most = Math.min(ceiling, this.#settings.ceiling);
-    const next = Math.min(most, Math.max(this.#settings.floor, roundedDifficulty(this.#difficulty * ratio)));
-    const changed = next !== this.#difficulty;
+    const before = this.#difficulty;
+    const next = this.#allowed(before * ratio, ceiling);
     this.#restart(next, nowMs);
-    return changed ? next : null;
+    return next === before ? null : next;
+  }
+
+  #bounded(difficulty: number, ceiling: number): number {
+    const { floor, ceiling: highest } = this.#settings;
+    return Math.min(ceiling, highest, Math.max(floor, difficulty));
+  }
+
+  /** The nearest difficulty that may be announced. */
+  #allowed(difficulty: number, ceiling: number): number {
+    if (this.#settings.powersOfTwo !== true) return this.#bounded(roundedDifficulty(difficulty), ceiling);
+    const bounded = this.#bounded(difficulty, ceiling);
+    const power = Math.round(Math.log2(bounded));
+    const step = [power, power - 1, power + 1].find((n) => this.#bounded(2 ** n, ceiling) === 2 ** n);
+    return step === undefined ? bounded : 2 ** step;
   }
 
   /** How many times the wished rate the miner delivers, once the evidence is strong; else null. */
   #ratio(nowMs: number): number | null {
     const windowMs = nowMs - this.#windowStartMs;
     const expected = windowMs * this.#sharesPerMs;
-    if (this.#windowShares >= SURGE_SHARES && expected < WINDOW_SHARES) {
+    if (this.#windowShares >= SURGE_SHARES * this.#slack && expected < WINDOW_SHARES) {
       return windowMs >= SURGE_MIN_MS ? ratioOf(this.#windowShares, expected) : null;
     }
     const silence = (nowMs - Math.max(this.#lastShareMs, this.#windowStartMs)) * this.#sharesPerMs;
-    if (silence >= SILENCE_SHARES * 2 ** Math.max(0, this.#silences - QUICK_SILENCES + 1)) {
+    const patience = SILENCE_SHARES * this.#slack * 2 ** Math.max(0, this.#silences - QUICK_SILENCES + 1);
+    // Few shares so far are those of a slow miner: the end of the window says how slow.
+    const isSlow = this.#windowShares >= 1 && this.#windowShares < expected / 3;
+    if (silence >= patience && !isSlow) {
       this.#silences++;
       return ratioOf(0, SILENCE_SHARES);
     }
     // An empty window is a silence, and that has its own pace.
     if (expected < WINDOW_SHARES || this.#windowShares === 0) return null;
-    if (isOff(this.#windowShares, expected)) return ratioOf(this.#windowShares, expected);
+    if (isOff(this.#windowShares, expected, this.#slack)) return ratioOf(this.#windowShares, expected);
     return this.#closeWindow(nowMs);
   }
 
@@ -121,7 +149,7 @@ export class Vardiff {
     this.#windowStartMs = nowMs;
     const expected = (nowMs - this.#sumStartMs) * this.#sharesPerMs;
     if (expected < (SUM_TESTS[this.#sumTest] ?? 0)) return null;
-    if (isOff(this.#sumShares, expected)) return ratioOf(this.#sumShares, expected);
+    if (isOff(this.#sumShares, expected, this.#slack)) return ratioOf(this.#sumShares, expected);
     this.#sumTest++;
     if (this.#sumTest === SUM_TESTS.length) this.#restartSum(nowMs);
     return null;
@@ -155,6 +183,8 @@ function ratioOf(shares: number, expected: number): number {
   return (shares + 1) / expected;
 }
 
-function isOff(shares: number, expected: number): boolean {
-  return Math.abs(shares - expected) > DEVIATIONS * Math.sqrt(expected);
+function isOff(shares: number, expected: number, slack: number): boolean {
+  const most = expected * slack;
+  const least = expected / slack;
+  return shares > most + DEVIATIONS * Math.sqrt(most) || shares < least - DEVIATIONS * Math.sqrt(least);
 }

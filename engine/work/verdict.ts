@@ -12,29 +12,32 @@ export interface VerdictFacts {
   readonly stratumCode: number;
   /** Sentence sent to the miner. */
   readonly reason: string;
+  /** The miner's own doing, which counts against it over time. A stale share or a full disk is not. */
+  readonly blamesMiner: boolean;
 }
 
-const facts = (code: number, name: string, stratumCode: number, reason: string): VerdictFacts => ({
-  code,
-  name,
-  stratumCode,
-  reason,
-});
+const facts = <Name extends string>(
+  code: number,
+  name: Name,
+  stratumCode: number,
+  reason: string,
+  blamesMiner: boolean,
+): VerdictFacts & { readonly name: Name } => ({ code, name, stratumCode, reason, blamesMiner });
 
 export const VERDICTS = [
-  facts(1, 'accepted', 0, ''),
-  facts(2, 'stale', 21, 'Stale share: the tip has moved'),
-  facts(3, 'low_difficulty', 23, 'Low difficulty share'),
-  facts(4, 'duplicate', 22, 'Duplicate share'),
-  facts(5, 'unknown_job', 21, 'Job not found'),
-  facts(6, 'bad_version_bits', 20, 'Version bits outside the negotiated mask'),
-  facts(7, 'bad_ntime', 20, 'ntime out of range'),
-  facts(8, 'bad_extranonce', 20, 'extranonce2 has the wrong length'),
-  facts(9, 'malformed', 20, 'Malformed submit'),
-  facts(10, 'unauthorized', 24, 'Unauthorized worker'),
-  facts(11, 'not_subscribed', 25, 'Not subscribed'),
-  facts(12, 'storage_failed', 20, 'Pool cannot store shares now, not credited'),
-  facts(13, 'filter_full', 20, 'Pool cannot remember more shares of this work, not credited'),
+  facts(1, 'accepted', 0, '', false),
+  facts(2, 'stale', 21, 'Stale share: the tip has moved', false),
+  facts(3, 'low_difficulty', 23, 'Low difficulty share', true),
+  facts(4, 'duplicate', 22, 'Duplicate share', true),
+  facts(5, 'unknown_job', 21, 'Job not found', true),
+  facts(6, 'bad_version_bits', 20, 'Version bits outside the negotiated mask', true),
+  facts(7, 'bad_ntime', 20, 'ntime out of range', true),
+  facts(8, 'bad_extranonce', 20, 'extranonce2 has the wrong length', true),
+  facts(9, 'malformed', 20, 'Malformed submit', true),
+  facts(10, 'unauthorized', 24, 'Unauthorized worker', true),
+  facts(11, 'not_subscribed', 25, 'Not subscribed', true),
+  facts(12, 'storage_failed', 20, 'Pool cannot store shares now, not credited', false),
+  facts(13, 'filter_full', 20, 'Pool cannot remember more shares of this work, not credited', false),
 ] as const satisfies readonly VerdictFacts[];
 
 export type ShareVerdict = (typeof VERDICTS)[number]['name'];

@@ -59,19 +59,29 @@ function harness(startDifficulty = 4): Harness {
     network: 'regtest',
     extranonce2Bytes: 8,
     startDifficulty,
+    difficultyFloor: 1e-9,
+    difficultyCeiling: 1e15,
     vardiff: null,
+    software: 'millrace/test',
     nowMs: () => 0,
     currentJob: () => jobs.at(-1) ?? null,
     findJob: (id) => jobs.find((j) => j.message.id === id),
     leaseExtranonce1: () => Uint8Array.of(1, 2, 3, 4),
+    takeClosedSession: () => null,
     defineIdentity: () => ++identities,
+    recallDifficulty: () => null,
+    rememberDifficulty: () => {},
+    needJob: () => {},
     submitShare: (_session, share, target) => shares.push({ share, target }),
     refuseShare: (_session, refusal) => refusals.push(refusal),
     countUnjournaled: (verdict) => unjournaled.push(verdict),
     send: (_session, line) => out.push(JSON.parse(line)),
     close: (_session, reason) => closed.push(reason),
   };
-  const session = new Session(host, 1, '127.0.0.1');
+  const session = new Session(host, 1, '127.0.0.1', {
+    ...{ name: 'stratum', port: 0, kind: 'tcp' },
+    ...{ startDifficulty: null, minDifficulty: null, maxDifficulty: null },
+  });
   return {
     session,
     jobs,
@@ -83,6 +93,7 @@ function harness(startDifficulty = 4): Harness {
     say(line) {
       out.length = 0;
       session.handleLine(Buffer.from(line), 0);
+      session.endOfInput();
       return out.splice(0);
     },
   };
@@ -173,10 +184,10 @@ describe('Stratum V1 session', () => {
   it('rebuilds the version as BIP310 says: template bits inside the mask are replaced, not or-ed', () => {
     const h = mining();
     const [reply, mask] = h.say(
-      '{"id":3,"method":"mining.configure","params":[["version-rolling","minimum-difficulty"],{"version-rolling.mask":"00ffe000","version-rolling.min-bit-count":2}]}',
+      '{"id":3,"method":"mining.configure","params":[["version-rolling","unheard-of"],{"version-rolling.mask":"00ffe000","version-rolling.min-bit-count":2}]}',
     );
     expect(reply).toMatchObject({
-      result: { 'version-rolling': true, 'version-rolling.mask': '00ffe000', 'minimum-difficulty': false },
+      result: { 'version-rolling': true, 'version-rolling.mask': '00ffe000', 'unheard-of': false },
     });
     expect(mask).toMatchObject({ method: 'mining.set_version_mask', params: ['00ffe000'] });
     const table: [template: number, bits: string, expected: number][] = [

@@ -7,7 +7,8 @@ export class StratumError extends Error {
   readonly code: number;
 
   constructor(code: number, reason: string) {
-    super(reason);
+    // A reason may quote what the miner sent, and replies are written as Latin-1.
+    super(reason.replace(/[^\x20-\x7e]/g, '?'));
     this.code = code;
   }
 }

@@ -1,36 +1,41 @@
-// One miner's connection as Stratum V1 sees it: what was negotiated, which difficulty each job was sent
-// with, and the dispatch of requests. Knows no socket: lines come in, `send` takes what goes out. Each
-// request gets exactly one reply; whatever arrives, nothing is thrown out of `handleLine`.
+// One miner's connection as Stratum V1 sees it: what was negotiated, who submits, and the dispatch of requests. Knows
+// no socket: lines come in, `send` takes what goes out. Each request gets exactly one reply; whatever arrives, nothing
+// is thrown out of `handleLine`.
 
 import type { NetworkName } from '../../bitcoin/networks.js';
-import { targetFromDifficulty, targetToBytesLE } from '../../bitcoin/target.js';
 import type { ShareOwner, ShareTarget } from '../../shares/share-path.js';
-import { Vardiff, type VardiffSettings } from '../../work/vardiff.js';
 import { type ShareVerdict, type VerdictFacts, verdictByName } from '../../work/verdict.js';
 import type { BoardJob } from '../job-board.js';
+import type { PortProfile } from '../port-profile.js';
+import { type KeptSession, newSessionId } from '../resumption.js';
 import type { UserName } from '../user-name.js';
-import { authorize } from './methods/authorize.js';
-import { configure } from './methods/configure.js';
 import { submit, submitScanned } from './methods/submit.js';
-import { subscribe } from './methods/subscribe.js';
+import { METHODS } from './methods/table.js';
 import { errorLine, notificationLine, resultLine, StratumError } from './reply.js';
+import { type Request, readRequest } from './request.js';
+import { type DifficultySource, type PoolDifficulty, SessionDifficulty } from './session-difficulty.js';
 import { SubmitParts, scanSubmit } from './submit-scanner.js';
 
 /** What a session needs of the thread it lives in. */
-export interface SessionHost {
+export interface SessionHost extends PoolDifficulty {
   readonly network: NetworkName;
   readonly extranonce2Bytes: number;
-  /** Difficulty a new session starts with. */
-  readonly startDifficulty: number;
-  /** null: difficulty stays where it is. */
-  readonly vardiff: VardiffSettings | null;
+  /** Name and version of the pool software. */
+  readonly software: string;
   /** Monotonic milliseconds. */
   nowMs(): number;
   currentJob(): BoardJob | null;
   findJob(id: string): BoardJob | undefined;
   leaseExtranonce1(): Uint8Array | null;
+  /** Hands out the closed session of that id, with its extranonce1; null when none is kept. */
+  takeClosedSession(id: string): KeptSession | null;
   /** Registers who submits in the journal. */
   defineIdentity(name: UserName, agent: string, remote: string): number;
+  /** The difficulty this user last worked at; null when that is not known. */
+  recallDifficulty(name: UserName): number | null;
+  rememberDifficulty(name: UserName, difficulty: number): void;
+  /** A session waits for a job that it was not sent yet. */
+  needJob(): void;
   submitShare(session: Session, share: SessionShare, target: ShareTarget): void;
   refuseShare(session: Session, refusal: SessionRefusal, target: ShareTarget | null): void;
   /** A verdict that is answered but not journaled (the peer never proved to be a miner). */
@@ -60,15 +65,10 @@ export interface SessionRefusal {
   receivedUs: number;
 }
 
-/** From this job on, shares of the session are judged by this target. */
-interface Announcement extends ShareTarget {
-  fromJob: number;
-}
-
 /** Unreadable lines a session may send before it is closed. */
 const MALFORMED_MAX = 10;
-/** Replies are written as Latin-1. */
-const ID = /^[ -~]{0,64}$/;
+const AGENT_MAX_CHARACTERS = 128;
+const MESSAGE_MAX_CHARACTERS = 256;
 const ACCEPTED = verdictByName('accepted');
 const STORAGE_FAILED = verdictByName('storage_failed');
 const NOTHING = Buffer.alloc(0);
@@ -78,6 +78,7 @@ const PARTS = new SubmitParts();
 export class Session implements ShareOwner {
   readonly sessionNumber: number;
   readonly remote: string;
+  readonly port: PortProfile;
   /** Monotonic milliseconds at which the connection was accepted. */
   readonly connectedAtMs: number;
   readonly extranonce2Bytes: number;
@@ -86,6 +87,8 @@ export class Session implements ShareOwner {
   readonly workers = new Map<string, number>();
   readonly names = new Map<number, UserName>();
   extranonce1: Uint8Array = new Uint8Array(0);
+  /** What the miner may name to take the session up again; 16 hex digits once subscribed. */
+  sessionId = '';
   subscribed = false;
   versionMask = 0;
   /** The user and job that were named last, as bytes: most submits name them again. */
@@ -96,41 +99,55 @@ export class Session implements ShareOwner {
   closed = false;
   /** Shares handed to the share path and not answered yet. */
   inFlight = 0;
+  /** Accepted submits, and those refused for what the miner did, since it connected. */
+  validShares = 0;
+  invalidShares = 0;
+  /** Monotonic milliseconds of the last accepted share; of the connection before the first. */
+  lastValidMs: number;
 
   readonly #host: SessionHost;
+  readonly #difficulty: SessionDifficulty;
   #agent = '';
-  #announcements: Announcement[] = [];
-  #vardiff: Vardiff | null = null;
-  /** Difficulty that waits for a job to carry it. */
-  #pendingDifficulty: number | null;
-  /** What the session should have, were it not for the network difficulty. */
-  #wanted: number;
+  #firmware = '';
   #malformed = 0;
+  #negotiated = false;
   #announcedMask = 0;
+  /** It needs a job it has not seen: its first one, or one that carries a new difficulty. */
+  #owesJob = true;
+  /** The job is to be found once the bytes at hand are read. */
+  #jobDue = false;
+  /** Job keys only grow: a job that was sent is never sent again. */
+  #lastJobKey = 0;
+  #jobsSent = 0;
 
-  constructor(host: SessionHost, sessionNumber: number, remote: string) {
+  constructor(host: SessionHost, sessionNumber: number, remote: string, port: PortProfile) {
     this.#host = host;
     this.sessionNumber = sessionNumber;
     this.remote = remote;
+    this.port = port;
     this.network = host.network;
     this.extranonce2Bytes = host.extranonce2Bytes;
     this.connectedAtMs = host.nowMs();
-    this.#pendingDifficulty = host.startDifficulty;
-    this.#wanted = host.startDifficulty;
+    this.lastValidMs = this.connectedAtMs;
+    this.#difficulty = new SessionDifficulty(host, port);
   }
 
   get authorized(): boolean {
     return this.workers.size > 0;
   }
 
-  /** Difficulty in force for the newest job; 0 before the first. */
-  get difficulty(): number {
-    return this.#announcements.at(-1)?.difficulty ?? 0;
+  get software(): string {
+    return this.#host.software;
   }
 
-  /** True while a new difficulty waits for a job. */
+  /** Difficulty in force for the newest job; 0 before the first. */
+  get difficulty(): number {
+    return this.#difficulty.inForce;
+  }
+
+  /** True while the session waits for a job that it was not sent yet. */
   get waitsForJob(): boolean {
-    return this.subscribed && this.#pendingDifficulty !== null;
+    return this.subscribed && this.#owesJob;
   }
 
   /** One line of the peer, without its newline. The bytes are only read during the call. */
@@ -138,34 +155,197 @@ export class Session implements ShareOwner {
     if (this.closed) return;
     if (scanSubmit(line, PARTS) && submitScanned(this, line, PARTS, receivedUs)) return;
     if (line.length === 0 || (line.length === 1 && line[0] === 0x0d)) return;
-    let id = 'null';
-    try {
-      const request = readRequest(line);
-      id = request.id;
-      this.#dispatch(request.id, request.method, request.params, receivedUs);
-    } catch (error) {
-      if (!(error instanceof StratumError)) throw error;
-      this.#host.send(this, errorLine(id, error.code, error.message));
-      if (id === 'null' && ++this.#malformed >= MALFORMED_MAX) this.#host.close(this, 'malformed');
+    const request = readRequest(line);
+    if (request === null) return;
+    if (!('problem' in request)) {
+      this.#dispatch(request, receivedUs);
+      return;
     }
+    this.#host.send(this, errorLine(request.id, 20, request.problem));
+    if (++this.#malformed >= MALFORMED_MAX) this.#host.close(this, 'malformed');
   }
 
-  /** Gives the session its extranonce1 and first job. False when no extranonce is free. */
-  subscribe(agent: string): boolean {
-    const lease = this.#host.leaseExtranonce1();
-    if (lease === null) return false;
-    this.extranonce1 = lease;
-    this.#agent = agent;
+  /**
+   * To be called when the bytes at hand are read. The first job waits for it: what the same burst says of difficulty
+   * (suggestion, password) is then known, and firmware does not get two difficulties in a row.
+   */
+  endOfInput(): void {
+    if (!this.#jobDue || this.closed) return;
+    this.#jobDue = false;
+    const job = this.#host.currentJob();
+    // Without a job the next one goes to everybody.
+    if (job === null) return;
+    if (job.key > this.#lastJobKey) this.sendJob(job, this.#jobsSent === 0);
+    else this.#host.needJob();
+  }
+
+  /** Gives the session its extranonce1, that of the closed session `resumes` if there is one. False: none is free. */
+  subscribe(agent: string, resumes: string | null): boolean {
+    const kept = resumes === null ? null : this.#host.takeClosedSession(resumes);
+    const extranonce1 = kept?.extranonce1 ?? this.#host.leaseExtranonce1();
+    if (extranonce1 === null) return false;
+    this.extranonce1 = extranonce1;
+    this.sessionId = kept !== null && resumes !== null ? resumes : newSessionId();
+    if (kept !== null) {
+      this.#difficulty.resume(kept.difficulty, this.#host.nowMs());
+      this.#lastJobKey = kept.lastJobKey;
+      if (!this.#negotiated) this.versionMask = kept.versionMask;
+    }
+    this.#agent = shown(agent, AGENT_MAX_CHARACTERS);
     this.subscribed = true;
+    this.#jobDue = true;
     return true;
   }
 
+  /** What mining.configure says of the firmware; used where mining.subscribe says nothing. */
+  nameFirmware(text: string): void {
+    this.#firmware = shown(text, AGENT_MAX_CHARACTERS);
+  }
+
   authorize(user: string, name: UserName): void {
-    const identity = this.#host.defineIdentity(name, this.#agent, this.remote);
+    const first = !this.authorized;
+    const agent = this.#agent === '' ? this.#firmware : this.#agent;
+    const identity = this.#host.defineIdentity(name, agent, this.remote);
     this.workers.set(user, identity);
     this.recentUser = Buffer.from(user);
     this.recentIdentity = identity;
     this.names.set(identity, name);
+    // The difficulty of a proxy is that of all its names: it goes by the first one.
+    const remembered = first ? this.#host.recallDifficulty(name) : null;
+    if (remembered !== null) this.proposeDifficulty(remembered, 'remembered');
+  }
+
+  negotiateVersionMask(mask: number): void {
+    this.versionMask = mask;
+    this.#negotiated = true;
+  }
+
+  proposeDifficulty(difficulty: number, source: DifficultySource): void {
+    if (this.#difficulty.propose(difficulty, source, this.#host.nowMs())) this.renewJob();
+  }
+
+  setMinimumDifficulty(source: 'configured' | 'password', difficulty: number): void {
+    if (this.#difficulty.setMinimum(source, difficulty, this.#host.nowMs())) this.renewJob();
+  }
+
+  /** Gives the miner a job it has not seen, as soon as there is one. */
+  renewJob(): void {
+    this.#owesJob = true;
+    this.#jobDue = this.subscribed;
+  }
+
+  /** Text for whoever looks at the miner's screen; printable ASCII, cut at 256 characters. */
+  showMessage(text: string): void {
+    this.#host.send(this, notificationLine('client.show_message', [shown(text, MESSAGE_MAX_CHARACTERS)]));
+  }
+
+  /**
+   * Asks the miner to connect again, to the same host. Without parameters: cgminer and its kin refuse an empty host
+   * name, and a named one is what hijackers send.
+   */
+  reconnect(): void {
+    this.#host.send(this, notificationLine('client.reconnect', []));
+  }
+
+  /**
+   * Sends a job; a new difficulty goes out right before it, never alone (firmware applies it to the jobs it already
+   * has). A job that was sent before is not sent again: firmware starts its extranonce2 anew and finds duplicates.
+   */
+  sendJob(job: BoardJob, clean: boolean): void {
+    if (!this.subscribed || job.key <= this.#lastJobKey) return;
+    const difficulty = this.#difficulty.announce(job, this.#host.nowMs());
+    if (difficulty !== null) this.#host.send(this, notificationLine('mining.set_difficulty', [difficulty]));
+    this.#owesJob = false;
+    this.#jobDue = false;
+    this.#lastJobKey = job.key;
+    this.#jobsSent++;
+    this.#host.send(this, clean ? job.message.notifyClean : job.message.notify);
+  }
+
+  /** To be called about once a second: decides whether this miner needs another difficulty. */
+  retarget(): void {
+    const networkDifficulty = this.#host.currentJob()?.message.networkDifficulty;
+    if (!this.#difficulty.retarget(this.#host.nowMs(), networkDifficulty)) return;
+    this.#owesJob = true;
+    this.#rememberDifficulty();
+  }
+
+  /** Jobs below `oldestKey` are gone: forget what was announced only for them. */
+  forgetJobsBelow(oldestKey: number): void {
+    this.#difficulty.forgetJobsBelow(oldestKey);
+  }
+
+  /** To be called when the connection is gone. @returns what the miner needs to take the session up again. */
+  leave(): KeptSession | null {
+    this.closed = true;
+    this.#rememberDifficulty();
+    if (!this.subscribed) return null;
+    return {
+      extranonce1: this.extranonce1,
+      difficulty: this.#difficulty.keep(),
+      versionMask: this.versionMask,
+      lastJobKey: this.#lastJobKey,
+    };
+  }
+
+  /** The job of that id if it was announced to this session. */
+  findJob(id: string): BoardJob | undefined {
+    const job = this.#host.findJob(id);
+    return job !== undefined && this.#difficulty.targetOf(job) !== null ? job : undefined;
+  }
+
+  submitShare(share: SessionShare): void {
+    const target = this.#difficulty.targetOf(share.job);
+    if (target === null) throw new Error('findJob only returns jobs that were announced to this session');
+    this.inFlight++;
+    this.#host.submitShare(this, share, target);
+  }
+
+  refuse(refusal: SessionRefusal): void {
+    this.inFlight++;
+    const target = refusal.job === undefined ? null : this.#difficulty.targetOf(refusal.job);
+    this.#host.refuseShare(this, refusal, target);
+  }
+
+  refuseUnjournaled(requestId: string, verdict: ShareVerdict): void {
+    this.invalidShares++;
+    this.#host.countUnjournaled(verdict);
+    const { stratumCode, reason } = verdictByName(verdict);
+    this.#host.send(this, errorLine(requestId, stratumCode, reason));
+  }
+
+  settle(requestId: string, verdict: VerdictFacts, difficulty: number): void {
+    this.inFlight--;
+    if (this.closed) return;
+    if (verdict === ACCEPTED) {
+      this.validShares++;
+      this.lastValidMs = this.#host.nowMs();
+      this.#difficulty.onShare(this.lastValidMs, difficulty);
+      this.#host.send(this, `{"id":${requestId},"result":true,"error":null}\n`);
+      return;
+    }
+    // Work that we could not store was work all the same: taken for silence, it would lower the difficulty.
+    if (verdict === STORAGE_FAILED) this.#difficulty.onShare(this.#host.nowMs(), difficulty);
+    if (verdict.blamesMiner) this.invalidShares++;
+    this.#host.send(this, errorLine(requestId, verdict.stratumCode, verdict.reason));
+  }
+
+  #dispatch({ id, method, params }: Request, receivedUs: number): void {
+    if (method === 'mining.submit') {
+      submit(this, id, params, receivedUs);
+      return;
+    }
+    // Answer to a ping that some proxy sent in our name.
+    if (method === 'mining.pong') return;
+    try {
+      const handler = METHODS.get(method);
+      if (handler === undefined) throw new StratumError(20, 'Unknown method');
+      this.#host.send(this, resultLine(id, handler(this, params)));
+    } catch (error) {
+      if (!(error instanceof StratumError)) throw error;
+      this.#host.send(this, errorLine(id, error.code, error.message));
+    }
+    this.#announceVersionMask();
   }
 
   #announceVersionMask(): void {
@@ -175,134 +355,16 @@ export class Session implements ShareOwner {
     this.#host.send(this, notificationLine('mining.set_version_mask', [mask]));
   }
 
-  /**
-   * Sends a job; a waiting difficulty goes out right before it, never alone (firmware applies a new
-   * difficulty to the jobs it already has). Never call it twice with the same job.
-   */
-  sendJob(job: BoardJob, clean: boolean): void {
-    if (!this.subscribed) return;
-    this.#wanted = this.#pendingDifficulty ?? this.#wanted;
-    // A share target harder than the network's would hide blocks from the miner. What was wanted is kept:
-    // a network difficulty that dips for one block must not lower the session for good.
-    const announced = Math.min(this.#wanted, job.message.networkDifficulty);
-    if (announced !== this.difficulty) {
-      const targetLE = targetToBytesLE(targetFromDifficulty(announced));
-      this.#announcements.push({ fromJob: job.key, difficulty: announced, targetLE });
-      this.#host.send(this, notificationLine('mining.set_difficulty', [announced]));
+  /** Only what a miner has proved by work is worth remembering. */
+  #rememberDifficulty(): void {
+    const [name] = this.names.values();
+    if (name !== undefined && this.validShares > 0) {
+      this.#host.rememberDifficulty(name, this.#difficulty.wanted);
     }
-    if (this.#vardiff !== null) this.#vardiff.announced(announced, this.#host.nowMs());
-    else if (this.#host.vardiff !== null) {
-      this.#vardiff = new Vardiff(this.#host.vardiff, announced, this.#host.nowMs());
-    }
-    this.#pendingDifficulty = null;
-    this.#host.send(this, clean ? job.message.notifyClean : job.message.notify);
-  }
-
-  /** To be called about once a second: decides whether this miner needs another difficulty. */
-  retarget(): void {
-    const ceiling = this.#host.currentJob()?.message.networkDifficulty;
-    const next = this.#vardiff?.retarget(this.#host.nowMs(), ceiling) ?? null;
-    if (next !== null && next !== this.difficulty) this.#pendingDifficulty = next;
-  }
-
-  /** Jobs below `oldestKey` are gone: forget what was announced only for them. */
-  forgetJobsBelow(oldestKey: number): void {
-    while (this.#announcements.length > 1 && (this.#announcements[1] as Announcement).fromJob <= oldestKey) {
-      this.#announcements.shift();
-    }
-  }
-
-  /** The job of that id if it was sent to this session. */
-  findJob(id: string): BoardJob | undefined {
-    const job = this.#host.findJob(id);
-    return job !== undefined && this.#targetOf(job) !== null ? job : undefined;
-  }
-
-  submitShare(share: SessionShare): void {
-    const target = this.#targetOf(share.job);
-    if (target === null) throw new Error('findJob only returns jobs that were announced to this session');
-    this.inFlight++;
-    this.#host.submitShare(this, share, target);
-  }
-
-  refuse(refusal: SessionRefusal): void {
-    this.inFlight++;
-    this.#host.refuseShare(this, refusal, refusal.job === undefined ? null : this.#targetOf(refusal.job));
-  }
-
-  refuseUnjournaled(requestId: string, verdict: ShareVerdict): void {
-    this.#host.countUnjournaled(verdict);
-    const { stratumCode, reason } = verdictByName(verdict);
-    this.#host.send(this, errorLine(requestId, stratumCode, reason));
-  }
-
-  settle(requestId: string, verdict: VerdictFacts, difficulty: number): void {
-    this.inFlight--;
-    if (this.closed) return;
-    // Work that we could not store was work all the same: taken for silence, it would lower the difficulty.
-    if (verdict === ACCEPTED || verdict === STORAGE_FAILED) {
-      this.#vardiff?.onShare(this.#host.nowMs(), difficulty);
-    }
-    if (verdict === ACCEPTED) {
-      this.#host.send(this, `{"id":${requestId},"result":true,"error":null}\n`);
-    } else {
-      this.#host.send(this, errorLine(requestId, verdict.stratumCode, verdict.reason));
-    }
-  }
-
-  #targetOf(job: BoardJob): ShareTarget | null {
-    for (let i = this.#announcements.length - 1; i >= 0; i--) {
-      const announcement = this.#announcements[i] as Announcement;
-      if (announcement.fromJob <= job.key) return announcement;
-    }
-    return null;
-  }
-
-  #dispatch(id: string, method: string, params: readonly unknown[], receivedUs: number): void {
-    switch (method) {
-      case 'mining.submit':
-        submit(this, id, params, receivedUs);
-        return;
-      case 'mining.configure':
-        this.#reply(id, configure(this, params));
-        this.#announceVersionMask();
-        return;
-      case 'mining.subscribe': {
-        const first = !this.subscribed;
-        this.#reply(id, subscribe(this, params));
-        const job = this.#host.currentJob();
-        if (first && job !== null) this.sendJob(job, true);
-        return;
-      }
-      case 'mining.authorize':
-        this.#reply(id, authorize(this, params));
-        return;
-      default:
-        throw new StratumError(20, 'Unknown method');
-    }
-  }
-
-  #reply(id: string, result: unknown): void {
-    this.#host.send(this, resultLine(id, result));
   }
 }
 
-/** Reads one request. Throws StratumError 20 for anything that is not one. */
-function readRequest(line: Buffer): { id: string; method: string; params: readonly unknown[] } {
-  let value: unknown;
-  try {
-    value = JSON.parse(line.toString('utf8'));
-  } catch {
-    throw new StratumError(20, 'Malformed JSON');
-  }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new StratumError(20, 'A request is a JSON object');
-  }
-  const { id = null, method, params = [] } = value as Record<string, unknown>;
-  const idIsFine =
-    id === null || (typeof id === 'number' && Number.isFinite(id)) || (typeof id === 'string' && ID.test(id));
-  if (!idIsFine) throw new StratumError(20, 'id must be a number, a short string or null');
-  if (typeof method !== 'string') throw new StratumError(20, 'A request needs a method');
-  if (!Array.isArray(params)) throw new StratumError(20, 'params must be a list');
-  return { id: JSON.stringify(id), method, params };
+/** Printable ASCII of it, at most `max` characters. */
+function shown(text: string, max: number): string {
+  return text.replace(/[^\x20-\x7e]/g, '').slice(0, max);
 }

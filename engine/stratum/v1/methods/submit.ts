@@ -7,7 +7,11 @@ import type { BoardJob } from '../../job-board.js';
 import type { Session, SessionRefusal, SessionShare } from '../session.js';
 import { hexInto, hexWord, PARAM, type SubmitParts } from '../submit-scanner.js';
 
-/** A header may not lie further ahead of the template's time (consensus: 2 hours ahead of the node). */
+/**
+ * A header may not lie further ahead of the template's time. Consensus says 2 hours ahead of the node's clock; that clock
+ * read the template's time (or less) when it made the template and has only moved forward since, so this is the narrower
+ * of the two and holds on every node whose clock is not behind. Our own clock has no say in it.
+ */
 const NTIME_AHEAD_MAX_SECONDS = 7200;
 const WORD = /^[0-9a-fA-F]{8}$/;
 const HEX = /^[0-9a-fA-F]*$/;
