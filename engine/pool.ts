@@ -29,6 +29,8 @@ import { type PayoutEvent, PayoutRunner } from './payouts/payout-runner.js';
 import { PoolPicture } from './pool-picture.js';
 import { type Part, type Servers, startServers } from './servers.js';
 import { SimFleet } from './sim-fleet.js';
+import { defaultCaps } from './stratum/admission.js';
+import type { PortProfile } from './stratum/port-profile.js';
 import type {
   CandidateMessage,
   ConnectionThreadSettings,
@@ -59,6 +61,9 @@ export interface PoolOptions {
   onFatal: () => void;
 }
 
+type Listening = Extract<FromConnectionThread, { type: 'listening' }>;
+
+const KIND_NAMES = { tcp: '(TCP)', tls: '(TLS)', ws: '(WebSocket)' } as const;
 const NODE_ID = 1;
 const EXTRANONCE1_BYTES = 4;
 const EXTRANONCE2_BYTES = 8;
@@ -319,17 +324,22 @@ export class Pool {
     const config = this.#config;
     const settings: ConnectionThreadSettings = {
       host: config.stratumHost,
-      port: config.stratumPort,
+      ports: config.stratumPorts,
+      tls: config.tls,
+      proxyFrom: config.proxyProtocolFrom,
+      reusePort: false,
       network: config.network,
-      maxConnections: config.maxConnections,
+      software: `millrace/${this.#options.version}`,
+      caps: { ...defaultCaps(config.maxConnections), perAddress: config.maxConnectionsPerAddress },
+      banSeconds: config.banDurationS,
       shareDifficulty: config.shareDifficulty,
       vardiff: config.vardiff,
       duplicateFilterEntries: config.duplicateFilterEntries,
       hashWorkers: config.hashWorkers,
       journalFolder,
       nodeId: NODE_ID,
+      lane: 0,
       epoch,
-      extranonce1Bytes: EXTRANONCE1_BYTES,
       extranonce2Bytes: EXTRANONCE2_BYTES,
     };
     const worker = new Worker(new URL('./stratum/connection-thread.js', import.meta.url), {
@@ -345,7 +355,7 @@ export class Pool {
       // Blocks are on disk: what no node takes now is submitted again at the next start.
       await within(Promise.allSettled(this.#blockWork), BLOCK_WORK_MS);
     });
-    const listening = await new Promise<{ port: number; hashWorkers: number }>((resolve, reject) => {
+    const listening = await new Promise<Listening>((resolve, reject) => {
       worker.on('error', reject);
       worker.on('message', (message: FromConnectionThread) => {
         if (message.type === 'listening') resolve(message);
@@ -358,16 +368,22 @@ export class Pool {
       this.#log.fatal({ err: error }, 'the connection thread failed: the pool cannot serve miners and ends');
       this.#options.onFatal();
     });
-    this.stratumPort = listening.port;
-    if (config.stratumPort !== 0 && listening.port !== config.stratumPort) {
-      this.#log.warn(`port ${config.stratumPort} is busy: miners connect to ${listening.port}`);
+    const [main] = listening.ports as [PortProfile, ...PortProfile[]];
+    this.stratumPort = main.port;
+    for (const [index, { name, kind, port }] of listening.ports.entries()) {
+      const wanted = config.stratumPorts[index]?.port ?? 0;
+      if (wanted !== 0 && port !== wanted)
+        this.#log.warn(`port ${wanted} is busy: miners connect to ${port}`);
+      this.parts.push({
+        name: index === 0 ? 'Stratum V1' : `Stratum V1 ${KIND_NAMES[kind]}`,
+        where:
+          index === 0
+            ? `${config.stratumHost}:${port}, ${listening.hashWorkers} hash worker${listening.hashWorkers === 1 ? '' : 's'}`
+            : `${config.stratumHost}:${port} (${name})`,
+        setting: index === 0 ? 'STRATUM_PORT' : 'STRATUM_PORTS',
+      });
     }
-    this.parts.push({
-      name: 'Stratum V1',
-      where: `${config.stratumHost}:${listening.port}, ${listening.hashWorkers} hash worker${listening.hashWorkers === 1 ? '' : 's'}`,
-      setting: 'STRATUM_PORT',
-    });
-    return listening;
+    return main;
   }
 
   #fromConnections(message: FromConnectionThread): void {
@@ -377,7 +393,7 @@ export class Pool {
         break;
       case 'need_job': {
         const template = this.#templates?.current;
-        if (template !== undefined) this.#sendJob(template, false, 'retarget');
+        if (template !== undefined) this.#sendJob(template, 'retarget', false);
         break;
       }
       case 'stats':
@@ -406,29 +422,44 @@ export class Pool {
       this.#log.info(`the node at ${node} gives templates again`);
       this.picture.node('ok', null);
     });
+    this.#templates.on('switched', ({ node, reason }) => {
+      this.#log.info(`templates come from the node at ${node} now: ${reason}`);
+    });
+    this.#templates.on('unfit', ({ node, reason }) => {
+      this.#log.warn(`the node at ${node} could not take over: ${reason}`);
+    });
+    this.#templates.on('hints', ({ node, reason, isConnected }) => {
+      if (isConnected) this.#log.info(`the node at ${node} tells of new blocks by ZMQ (${reason})`);
+      else this.#log.warn(`the node at ${node} tells no more by ZMQ: ${reason}. Its long poll does`);
+    });
     this.#templates.on('stale', ({ reason }) => {
       this.#log.error(`no node for a minute: the present work is probably wasted (${reason})`);
     });
     this.#onStop('templates', () => this.#templates.stop());
+    // Their rows may still be candidates: the pool may have ended before it could book the refusal.
+    for (const { hash, reason } of await this.#submitter.refusedBlocks())
+      this.#lifecycle.refuse(hash, reason);
     const first = new Promise((resolve) => this.#templates.once('template', resolve));
     this.#templates.start();
     await within(first, FIRST_JOB_MS);
   }
 
-  #takeTemplate({ template }: TemplateEvent): void {
+  #takeTemplate({ template, reason, isEmpty, spread }: TemplateEvent): void {
     // Compared here and not taken from the event: the tip may have moved more than once since the last job.
     const clean = template.previousBlockHash !== this.#tipHash;
     this.#tipHash = template.previousBlockHash;
-    this.#sendJob(template, clean, 'all');
-    // Nobody else has our own chain: it must survive its only node being killed.
-    if (clean && this.servers.ownNode) this.#track(this.#rpc.flushChainToDisk());
+    this.#sendJob(template, 'all', spread);
+    // Nobody else has our own chain: it must survive its only node being killed. It keeps the node from all
+    // else, so not while the full template behind an empty one is on its way.
+    const isNewTip = clean || reason === 'full';
+    if (isNewTip && !isEmpty && this.servers.ownNode) this.#track(this.#rpc.flushChainToDisk());
     this.picture.template(template);
     this.fleet?.pace(template.height, this.picture.networkDifficulty);
   }
 
-  #sendJob(template: TemplateEvent['template'], clean: boolean, audience: 'all' | 'retarget'): void {
+  #sendJob(template: TemplateEvent['template'], audience: 'all' | 'retarget', spread: boolean): void {
     try {
-      this.#toConnections({ type: 'job', job: this.#jobs.make(template), clean, audience });
+      this.#toConnections({ type: 'job', job: this.#jobs.make(template), audience, spread });
     } catch (error) {
       this.#log.error(
         `no job can be made of the template at height ${template.height}: ${(error as Error).message}`,

@@ -3,11 +3,11 @@
 import { performance } from 'node:perf_hooks';
 import { parentPort, workerData } from 'node:worker_threads';
 import { PoolMetrics } from '../metrics/pool-metrics.js';
+import { loadUws } from '../uws.js';
 import { serveRoutes } from './http-front.js';
 import { listenOnFreePort } from './listen.js';
 import { apiRoutes, SnapshotHolder } from './routes.js';
 import type { ApiThreadSettings, FromApiThread, ToApiThread } from './thread-messages.js';
-import { loadUws } from './uws.js';
 import { loadWebPage } from './web-page.js';
 
 const PORTS_TRIED = 20;

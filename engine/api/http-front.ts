@@ -4,8 +4,8 @@
 // Message rules: RFC 9112 section 6 (https://www.rfc-editor.org/rfc/rfc9112), HEAD: RFC 9110 section 9.3.2.
 import { randomUUID } from 'node:crypto';
 import { STATUS_CODES } from 'node:http';
+import type { UwsApp, UwsRequest, UwsResponse } from '../uws.js';
 import { PROBLEMS, type ProblemCode, problemBody } from './problem.js';
-import type { UwsApp, UwsRequest, UwsResponse } from './uws.js';
 
 export interface ApiRequest {
   readonly path: string;

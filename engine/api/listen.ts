@@ -1,6 +1,6 @@
 // Finds a port for the API: the one asked for, or the next free one, and says why when there is none.
 import { createServer } from 'node:net';
-import type { Uws, UwsApp, UwsListenSocket } from './uws.js';
+import type { Uws, UwsApp, UwsListenSocket } from '../uws.js';
 
 const PORT_MAX = 65_535;
 

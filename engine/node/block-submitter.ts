@@ -1,8 +1,15 @@
 // Brings a found block to every node: first to disk, then to all of them at once. No answer, an error or
 // `inconclusive` is not a rejection: the node is asked whether it has the header, and is tried again while it
-// is away. Submitting twice is harmless (BIP22, `duplicate`).
+// is away. Submitting twice is harmless (BIP22, `duplicate`). A node that holds our block beside another one of
+// the same height is asked to prefer ours (`preciousblock`): it would not even announce it to its peers.
 // https://github.com/bitcoin/bips/blob/master/bip-0022.mediawiki#block-submission
-import { type BlockCandidate, resolveCandidate, saveCandidate } from './block-candidates.js';
+import {
+  type BlockCandidate,
+  type RefusedCandidate,
+  refusedCandidates,
+  resolveCandidate,
+  saveCandidate,
+} from './block-candidates.js';
 import type { NodeRpc } from './rpc.js';
 import { NodeRpcError, RPC_DESERIALIZATION, RPC_NOT_FOUND } from './rpc-error.js';
 
@@ -50,6 +57,8 @@ const DISK_WAIT_MS = 1000;
 const SETTLE_MS = 5000;
 const PAUSE_MS_MIN = 50;
 const PAUSE_MS_MAX = 2000;
+/** Hashes of our own blocks remembered. */
+const OURS_MAX = 1000;
 
 /** See the file's head. Several blocks may be under way at once. */
 export class BlockSubmitter {
@@ -57,6 +66,7 @@ export class BlockSubmitter {
   readonly #folder: string;
   readonly #retryForMs: number;
   readonly #onDiskError: (error: Error) => void;
+  readonly #ours = new Set<string>();
 
   constructor(options: BlockSubmitterOptions) {
     if (options.nodes.length === 0) throw new Error('a block submitter needs at least one node');
@@ -69,12 +79,24 @@ export class BlockSubmitter {
   /** Submits the block and resolves when its fate is known or the time is over. Never rejects. */
   async submitBlock(block: BlockCandidate): Promise<SubmitOutcome> {
     const start = performance.now();
+    this.#ours.add(block.hash);
+    for (const hash of this.#ours) {
+      if (this.#ours.size <= OURS_MAX) break;
+      this.#ours.delete(hash);
+    }
     await this.#onDisk(() => saveCandidate(this.#folder, block));
     const verdicts = await this.#askAll(block, start);
     const outcome = conclude(verdicts);
     const fate = outcome.isPending ? undefined : outcome.status === 'rejected' ? 'rejected' : 'stored';
-    if (fate !== undefined) await this.#onDisk(() => resolveCandidate(this.#folder, block, fate));
+    if (fate !== undefined) {
+      await this.#onDisk(() => resolveCandidate(this.#folder, block, fate, outcome.reason));
+    }
     return { ...outcome, nodes: verdicts, durationMs: performance.now() - start };
+  }
+
+  /** Blocks that were refused, also in earlier runs, as far as their files are kept. */
+  refusedBlocks(): Promise<RefusedCandidate[]> {
+    return refusedCandidates(this.#folder);
   }
 
   async #askAll(block: BlockCandidate, start: number): Promise<NodeVerdict[]> {
@@ -97,7 +119,7 @@ export class BlockSubmitter {
     });
     const asked = this.#nodes.map(async (node, at) => {
       for (let attempt = 0; ; attempt++) {
-        const { status, reason } = await submitTo(node, block);
+        const { status, reason } = await submitTo(node, block, this.#ours);
         verdicts[at] = { node: node.name, status, reason, durationMs: performance.now() - start };
         if (status !== 'unknown') {
           answeredAt ??= performance.now();
@@ -135,7 +157,8 @@ export class BlockSubmitter {
 
 type Answer = Pick<NodeVerdict, 'status' | 'reason'>;
 
-async function submitTo(node: NodeRpc, { hash, hex }: BlockCandidate): Promise<Answer> {
+async function submitTo(node: NodeRpc, block: BlockCandidate, ours: ReadonlySet<string>): Promise<Answer> {
+  const { hash, hex } = block;
   let reason: string;
   let isRefused: boolean;
   try {
@@ -149,13 +172,32 @@ async function submitTo(node: NodeRpc, { hash, hex }: BlockCandidate): Promise<A
   }
   // Whatever the word was, the chain decides: pools have been told "rejected" for blocks that were in it.
   try {
-    const { confirmations } = await node.getBlockHeader(hash, { retryForMs: 0 });
+    let { confirmations } = await node.getBlockHeader(hash, { retryForMs: 0 });
+    if (confirmations < 1 && !isRefused) confirmations = await prefer(node, block, ours);
     if (confirmations >= 1) return { status: 'accepted', reason };
     return { status: isRefused ? 'rejected' : 'stored', reason };
   } catch (error) {
     const isUnknownThere = error instanceof NodeRpcError && error.code === RPC_NOT_FOUND;
     return { status: isRefused && isUnknownThere ? 'rejected' : 'unknown', reason };
   }
+}
+
+/**
+ * Confirmations of our block after the node was asked to prefer it to a rival that is not ours as well. At once,
+ * not after a while as other pools do to spare their next template: in this race only the announcement counts.
+ */
+async function prefer(
+  node: NodeRpc,
+  { height, hash }: BlockCandidate,
+  ours: ReadonlySet<string>,
+): Promise<number> {
+  try {
+    const rival = await node.getBlockHash(height, { retryForMs: 0 });
+    if (!ours.has(rival)) await node.preciousBlock(hash, { retryForMs: 0 });
+  } catch {
+    // It is as good as before: held as a side branch.
+  }
+  return (await node.getBlockHeader(hash, { retryForMs: 0 })).confirmations;
 }
 
 function conclude(verdicts: readonly NodeVerdict[]): Pick<SubmitOutcome, 'status' | 'reason' | 'isPending'> {

@@ -1,6 +1,6 @@
-// Reads what a node answered, field by field, and refuses what is missing or of the wrong kind. The RPC
-// client hands over any number longer than 15 characters as a string (difficulty, hashrate, some amounts),
-// so every number is taken from either form. Amounts in bitcoin become exact satoshis here.
+// Reads what a node answered, field by field, and refuses what is missing or of the wrong kind. A number is
+// taken as such or as text, which some nodes' front ends make of long ones. Amounts in bitcoin become exact
+// satoshis here.
 
 /** An answer without the promised shape; rpc-connection.ts turns it into a NodeRpcError. */
 export class AnswerShapeError extends Error {
@@ -33,7 +33,7 @@ export function btcFromSatoshis(sats: bigint): string {
   return `${sats < 0n ? '-' : ''}${magnitude / SATS_PER_BTC}.${fraction}`;
 }
 
-/** A number that the client may have handed over as text. Throws when it is none. */
+/** A number, also one written as text. Throws when it is none. */
 export function numberOf(value: unknown, what: string): number {
   const number = typeof value === 'string' && value.trim() !== '' ? Number(value) : value;
   if (typeof number !== 'number' || !Number.isFinite(number)) {

@@ -172,6 +172,7 @@ export class RpcConnection {
       ...(wallet === '' ? {} : { wallet: encodeURIComponent(wallet) }),
     });
     this.#makeAbortable(client);
+    (client as unknown as { parser: { rpc: typeof readAnswer } }).parser = { rpc: readAnswer };
     this.#clients.set(wallet, client);
     return client;
   }
@@ -223,6 +224,28 @@ export class RpcConnection {
       this.#pauses.add(wake);
     });
   }
+}
+
+interface HttpAnswer {
+  statusCode: number;
+  statusMessage: string;
+  headers: Readonly<Record<string, string | undefined>>;
+  body: string;
+}
+
+/**
+ * Result of an answer; throws the node's error. Stands in for the client's own parser, which is written in
+ * JavaScript and takes 12 ms for a template of 4000 transactions where JSON.parse takes 1.5. Nothing is lost:
+ * the node sends no whole number beyond 2^53, and amounts are made exact by rpc-answer.ts.
+ */
+function readAnswer({ statusCode, statusMessage, headers, body }: HttpAnswer): unknown {
+  if (statusCode !== 200 && headers['content-type'] !== 'application/json') {
+    throw { code: statusCode, message: statusMessage };
+  }
+  const { result, error } = JSON.parse(body) as { result?: unknown; error?: unknown };
+  if (error !== null && error !== undefined) throw error;
+  if (result === undefined) throw new SyntaxError('an answer without result');
+  return result;
 }
 
 function readCookie(path: string): string {

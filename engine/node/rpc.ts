@@ -1,6 +1,7 @@
 // Bitcoin Core's RPC as the pool needs it: one typed method for each call, positional arguments only, every
 // answer checked. Works with Bitcoin Core 24 and newer and with Knots. The wallet's calls: wallet-rpc.ts.
-import { AnswerFields, hashOf, listOf, numberOf, textOf } from './rpc-answer.js';
+import type { TipHeader } from '../work/empty-template.js';
+import { AnswerFields, AnswerShapeError, hashOf, listOf, numberOf, textOf } from './rpc-answer.js';
 import { type CallOptions, RpcConnection, type RpcConnectionOptions } from './rpc-connection.js';
 import { NodeRpcError, RPC_WALLET_ALREADY_LOADED } from './rpc-error.js';
 import { WalletRpc } from './wallet-rpc.js';
@@ -15,6 +16,8 @@ export interface BlockchainInfo {
   /** Seconds since 1970, median of the last eleven blocks. */
   medianTime: number;
   initialBlockDownload: boolean;
+  /** Work of its best chain: of two nodes the one with more is ahead. */
+  chainWork: bigint;
   /** Hex of the challenge script; only signets of Core 28 and newer tell it here. */
   signetChallenge: string | undefined;
   warnings: string;
@@ -38,6 +41,14 @@ export interface BlockHeader {
   previousBlockHash: string | undefined;
   /** Seconds since 1970, as the miner wrote it. */
   time: number;
+}
+
+/** A header with what it takes to build on it. */
+export interface ChainHeader extends TipHeader {
+  /** -1: known, but not in the active chain. 1: it is the tip. */
+  confirmations: number;
+  /** Work of the chain up to and with this block: the larger one wins. */
+  chainWork: bigint;
 }
 
 export interface BlockSummary extends BlockHeader {
@@ -111,6 +122,7 @@ export class NodeRpc {
           difficulty: fields.number('difficulty'),
           medianTime: fields.integer('mediantime'),
           initialBlockDownload: fields.flag('initialblockdownload'),
+          chainWork: workOf(fields),
           signetChallenge: fields.has('signet_challenge') ? fields.text('signet_challenge') : undefined,
           warnings: fields.joined('warnings'),
         };
@@ -166,6 +178,33 @@ export class NodeRpc {
   /** Throws code -5 for a hash that the node does not know. */
   getBlockHeader(hash: string, options?: CallOptions): Promise<BlockHeader> {
     return this.#call('getblockheader', [hash, true], readHeader, options);
+  }
+
+  /** The same with target, median time and chain work. Throws code -5 for a hash that the node does not know. */
+  getChainHeader(hash: string, options?: CallOptions): Promise<ChainHeader> {
+    return this.#call('getblockheader', [hash, true], readChainHeader, options);
+  }
+
+  /**
+   * Makes the node prefer this block to others of the same work, as if it had come first. Throws code -5 for a
+   * hash that it does not know.
+   */
+  async preciousBlock(hash: string, options?: CallOptions): Promise<void> {
+    await this.#call('preciousblock', [hash], () => undefined, options);
+  }
+
+  /** Addresses that the node publishes `hashblock` messages on (ZMQ), as it binds to them; often none. */
+  getHashblockAddresses(options?: CallOptions): Promise<string[]> {
+    return this.#call(
+      'getzmqnotifications',
+      [],
+      (result) =>
+        listOf(result, 'notifications')
+          .map((entry) => new AnswerFields(entry))
+          .filter((entry) => entry.text('type') === 'pubhashblock')
+          .map((entry) => entry.text('address')),
+      options,
+    );
   }
 
   getBlockHash(height: number, options?: CallOptions): Promise<string> {
@@ -378,4 +417,22 @@ function readHeader(result: unknown): BlockHeader {
     previousBlockHash: fields.has('previousblockhash') ? fields.hash('previousblockhash') : undefined,
     time: fields.integer('time'),
   };
+}
+
+function readChainHeader(result: unknown): ChainHeader {
+  const fields = new AnswerFields(result);
+  const bits = fields.text('bits');
+  if (!/^[0-9a-f]{8}$/.test(bits)) throw new AnswerShapeError('bits are not 8 hex digits');
+  return {
+    hash: fields.hash('hash'),
+    confirmations: fields.integer('confirmations'),
+    height: fields.integer('height'),
+    bits: Number.parseInt(bits, 16),
+    medianTime: fields.integer('mediantime'),
+    chainWork: workOf(fields),
+  };
+}
+
+function workOf(fields: AnswerFields): bigint {
+  return BigInt(`0x${fields.hash('chainwork')}`);
 }

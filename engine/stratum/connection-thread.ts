@@ -1,24 +1,21 @@
-// The program of the connection thread (a worker_thread): accepts miners, reads their lines, owns the
-// share path and the journal. It knows no database and no node; the coordinator gives it jobs and gets
-// block candidates. One write per socket per event-loop turn.
-import { readFileSync } from 'node:fs';
-import { createServer, type Server, type Socket } from 'node:net';
-import { join } from 'node:path';
+// The program of a connection thread (a worker_thread): accepts miners, reads their lines, owns the share
+// path and the journal. It knows no database and no node; the coordinator gives it jobs and gets block
+// candidates. Connections and their rules are in connections.ts, ports in listeners.ts.
 import { monitorEventLoopDelay, performance } from 'node:perf_hooks';
 import { parentPort, workerData } from 'node:worker_threads';
 import { JournalWriter } from '../../storage/journal/writer.js';
-import { projectRoot } from '../../storage/project-root.js';
 import { createSlab } from '../../wasm/kernel.js';
 import { DuplicateFilter } from '../shares/duplicate-filter.js';
 import { SharePath, type Submission } from '../shares/share-path.js';
 import { ValidationPool } from '../shares/validation-pool.js';
 import { ExtranonceLeases } from '../work/extranonce.js';
 import { type ShareVerdict, VERDICTS } from '../work/verdict.js';
+import { Connections } from './connections.js';
 import { DifficultyMemory } from './difficulty-memory.js';
 import { type BoardJob, JobBoard } from './job-board.js';
-import { LineReader } from './line-reader.js';
-import type { PortProfile } from './port-profile.js';
+import { Listeners } from './listeners.js';
 import { type KeptSession, RESUMABLE_MAX, RESUME_WITHIN_MS, ResumableSessions } from './resumption.js';
+import { Roster } from './roster.js';
 import type {
   ConnectionThreadSettings,
   ConnectionThreadStats,
@@ -26,37 +23,22 @@ import type {
   JobMessage,
   ToConnectionThread,
 } from './thread-messages.js';
+import { BalancerList } from './transports/proxy-protocol.js';
 import type { UserName } from './user-name.js';
-import { Session, type SessionHost } from './v1/session.js';
+import type { Session, SessionHost } from './v1/session.js';
 
-const LINE_MAX_BYTES = 16 * 1024;
-/** Unsent data at which a peer that does not read is dropped. */
-const UNSENT_MAX_BYTES = 256 * 1024;
-/** Shares in flight at which a session's socket is not read until some are answered. */
-const IN_FLIGHT_MAX = 1024;
-const SUBSCRIBE_WITHIN_MS = 15_000;
-const AUTHORIZE_WITHIN_MS = 30_000;
-const SWEEP_MS = 1000;
+const SWEEP_MS = 100;
+const HOUSEKEEPING_MS = 1000;
 const NEED_JOB_EVERY_MS = 2000;
-const PORTS_TRIED = 20;
-/** A dead peer (power cut, pulled cable) is noticed by TCP keep-alive after about this long idle. */
-const KEEP_ALIVE_MS = 60_000;
 const DRAIN_WITHIN_MS = 5000;
-const LAST_WORDS_MS = 2000;
+/** Peers that do not hang up are cut by their wires well before. */
+const HANG_UP_WITHIN_MS = 3000;
 const ACCOUNTS_SHOWN = 1000;
+const BANS_SHOWN = 100;
 const DELAY_SAMPLE_MS = 10;
-const DIFFICULTY_CEILING = 1e15;
 /** User names whose last difficulty is remembered, and for how long. */
 const REMEMBERED_MAX = 100_000;
 const REMEMBERED_MS = 24 * 3600_000;
-
-interface Connection {
-  socket: Socket;
-  session: Session;
-  reader: LineReader;
-  out: string;
-  dirty: boolean;
-}
 
 if (parentPort === null)
   throw new Error('connection-thread.js is a worker thread of the pool, not a program');
@@ -67,32 +49,19 @@ const nowMs = (): number => performance.now();
 /** Wall clock in microseconds; follows clock corrections, unlike performance.timeOrigin. */
 const nowUs = (): number => Date.now() * 1000 + Math.floor((performance.now() % 1) * 1000);
 
-/** A farm that was away for hours must not come back to a difficulty at which it floods us. */
-const vardiffFloor = (): number => Math.max(1e-10, settings.shareDifficulty / 4096);
-
-const PORT: PortProfile = {
-  ...{ name: 'stratum', port: settings.port, kind: 'tcp' },
-  ...{ startDifficulty: null, minDifficulty: null, maxDifficulty: null },
-};
-
-function softwareName(): string {
-  const { version } = JSON.parse(readFileSync(join(projectRoot(), 'package.json'), 'utf8')) as {
-    version: string;
-  };
-  return `millrace/${version}`;
-}
-
 /** The histogram holds the time between two samples: what exceeds their interval is delay. */
 const delayMs = (sampledNs: number): number => Math.max(0, sampledNs / 1e6 - DELAY_SAMPLE_MS);
 
 class ConnectionThread implements SessionHost {
   readonly network = settings.network;
   readonly extranonce2Bytes = settings.extranonce2Bytes;
+  readonly software = settings.software;
   readonly startDifficulty = settings.shareDifficulty;
-  readonly difficultyFloor = vardiffFloor();
-  readonly difficultyCeiling = DIFFICULTY_CEILING;
-  readonly vardiff = settings.vardiff.enabled ? { sharesPerMinute: settings.vardiff.sharesPerMinute } : null;
-  readonly software = softwareName();
+  readonly difficultyFloor = settings.vardiff.floor;
+  readonly difficultyCeiling = settings.vardiff.ceiling;
+  readonly vardiff = settings.vardiff.enabled
+    ? { sharesPerMinute: settings.vardiff.sharesPerMinute, powersOfTwo: settings.vardiff.powersOfTwo }
+    : null;
 
   readonly #memory = createSlab();
   readonly #journal: JournalWriter;
@@ -100,40 +69,32 @@ class ConnectionThread implements SessionHost {
   readonly #pool: ValidationPool;
   readonly #shares: SharePath;
   readonly #board: JobBoard;
+  readonly #connections: Connections;
   /** Filled anew for each share; the share path copies it. */
   readonly #submission = {} as Submission;
   readonly #leases: ExtranonceLeases;
   /** Closed sessions; their extranonce1 stays leased until they are gone. */
   readonly #resumables: ResumableSessions;
-  readonly #difficulties = new DifficultyMemory({
-    limit: REMEMBERED_MAX,
-    ageMaxMs: REMEMBERED_MS,
-    nowMs,
-  });
-  readonly #connections = new Map<Session, Connection>();
+  readonly #difficulties = new DifficultyMemory({ limit: REMEMBERED_MAX, ageMaxMs: REMEMBERED_MS, nowMs });
+  readonly #roster = new Roster();
   /** Journal identity -> who it is, while a share of it may come or be in judgement. */
   readonly #names = new Map<number, UserName>();
   /** Closed sessions with shares in judgement. */
   readonly #leaving = new Set<Session>();
-  readonly #closed: Record<string, number> = {};
   readonly #unjournaled = new Map<ShareVerdict, number>();
   readonly #delay = monitorEventLoopDelay({ resolution: DELAY_SAMPLE_MS });
-  #dirty: Connection[] = [];
-  #flushScheduled = false;
-  #accepted = 0;
-  #nextSession = 1;
+  #listeners: Listeners | null = null;
   #nextIdentity = 1;
   #failing: string | null = null;
   #sealFailed = false;
   #neededJobAt = Number.NEGATIVE_INFINITY;
   #draining = false;
-  #server: Server | null = null;
-  #sweepTimer: NodeJS.Timeout | null = null;
+  readonly #timers: NodeJS.Timeout[] = [];
 
   constructor() {
     this.#journal = new JournalWriter({ folder: settings.journalFolder, nodeId: settings.nodeId, nowMs });
     this.#filter = new DuplicateFilter(settings.duplicateFilterEntries);
-    this.#leases = new ExtranonceLeases({ lane: 0, epoch: settings.epoch });
+    this.#leases = new ExtranonceLeases({ lane: settings.lane, epoch: settings.epoch });
     this.#resumables = new ResumableSessions({
       limit: RESUMABLE_MAX,
       keepMs: RESUME_WITHIN_MS,
@@ -167,22 +128,39 @@ class ConnectionThread implements SessionHost {
         post({ type: 'candidate', candidate: { ...candidate, account, worker } });
       },
       onJournal: (error) => this.#journalState(error),
-      onSettled: () => this.#flush(),
+      onSettled: () => this.#connections.flush(),
+    });
+    this.#connections = new Connections({
+      caps: settings.caps,
+      banSeconds: settings.banSeconds,
+      neverBanned: new BalancerList(settings.proxyFrom).list,
+      ...{ nowMs, nowUs },
+      oldestJobKey: () => this.#board.oldestKey,
+      host: this,
+      onLeft: (session) => this.#left(session),
+      log: (level, message) => this.#log(level, message),
     });
     this.#delay.enable();
   }
 
   async start(): Promise<void> {
     await this.#pool.ready();
-    const port = await this.#listen();
-    this.#sweepTimer = setInterval(() => this.#sweep(), SWEEP_MS);
-    const { workers } = this.#pool;
-    post({ type: 'listening', port, hashWorkers: workers });
+    const { host, ports, tls, proxyFrom, reusePort } = settings;
+    this.#listeners = await Listeners.open({
+      ...{ host, ports, tls, proxyFrom, reusePort },
+      accept: this.#connections.accept,
+      log: (level, message) => this.#log(level, message),
+    });
+    this.#timers.push(
+      setInterval(() => this.#sweep(), SWEEP_MS),
+      setInterval(() => this.#keepHouse(), HOUSEKEEPING_MS),
+    );
+    post({ type: 'listening', ports: this.#listeners.ports, hashWorkers: this.#pool.workers });
     post({ type: 'stats', stats: this.#stats() });
   }
 
   handle(message: ToConnectionThread): void {
-    if (message.type === 'job') this.#putUpJob(message.job, message.clean, message.audience);
+    if (message.type === 'job') this.#putUpJob(message.job, message.audience, message.spread);
     else void this.#drain();
   }
 
@@ -227,7 +205,12 @@ class ConnectionThread implements SessionHost {
     const id = this.#nextIdentity++;
     this.#journal.defineIdentity(id, { account: name.account, worker: name.worker, agent, remote });
     this.#names.set(id, name);
+    this.#roster.add(name);
     return id;
+  }
+
+  authorized(session: Session): void {
+    this.#connections.sessionAuthorized(session);
   }
 
   submitShare: SessionHost['submitShare'] = (session, share, target) => {
@@ -248,7 +231,7 @@ class ConnectionThread implements SessionHost {
     // Rings hold far more than sockets are allowed to have in flight; if they are full all the same,
     // this share is refused in words rather than forgotten.
     if (!taken) this.refuseShare(session, { ...share, verdict: 'storage_failed' }, target);
-    if (session.inFlight >= IN_FLIGHT_MAX) this.#connections.get(session)?.socket.pause();
+    this.#connections.limitInFlight(session);
   };
 
   refuseShare: SessionHost['refuseShare'] = (session, refusal, target) => {
@@ -271,40 +254,23 @@ class ConnectionThread implements SessionHost {
   }
 
   send(session: Session, line: string): void {
-    const connection = this.#connections.get(session);
-    if (connection === undefined) return;
-    connection.out += line;
-    if (connection.dirty) return;
-    connection.dirty = true;
-    this.#dirty.push(connection);
-    if (this.#flushScheduled) return;
-    this.#flushScheduled = true;
-    setImmediate(() => this.#flush());
+    this.#connections.send(session, line);
+  }
+
+  sendShared(session: Session, line: Buffer): void {
+    this.#connections.sendShared(session, line);
   }
 
   close(session: Session, reason: string): void {
-    const connection = this.#connections.get(session);
-    if (connection === undefined) return;
-    this.#closed[reason] = (this.#closed[reason] ?? 0) + 1;
-    const { socket } = connection;
-    // What it still sends is nobody's any more: its names are given back.
-    socket.removeAllListeners('data');
-    if (connection.out.length > 0 && !socket.destroyed) {
-      socket.end(connection.out, 'latin1');
-      // A peer that does not take its last words must not keep its socket either.
-      setTimeout(() => socket.destroy(), LAST_WORDS_MS).unref();
-      socket.resume();
-    } else {
-      socket.destroy();
-    }
-    this.#forget(connection);
+    this.#connections.close(session, reason);
   }
 
-  #forget(connection: Connection): void {
-    const { session } = connection;
+  // The thread's own.
+
+  #left(session: Session): void {
     const kept = session.leave();
     if (kept !== null) this.#resumables.keep(session.sessionId, kept);
-    this.#connections.delete(session);
+    for (const name of session.names.values()) this.#roster.remove(name);
     // Its shares may still be in judgement: names are needed until they are settled.
     if (session.inFlight > 0) this.#leaving.add(session);
     else this.#release(session);
@@ -317,25 +283,14 @@ class ConnectionThread implements SessionHost {
     }
   }
 
-  #flush(): void {
-    this.#flushScheduled = false;
-    const dirty = this.#dirty;
-    this.#dirty = [];
-    for (const connection of dirty) {
-      connection.dirty = false;
-      const { socket, session } = connection;
-      if (session.closed) continue;
-      if (!this.#draining && socket.isPaused() && session.inFlight < IN_FLIGHT_MAX / 2) socket.resume();
-      if (connection.out === '') continue;
-      const { out } = connection;
-      connection.out = '';
-      socket.write(out, 'latin1');
-      if (socket.writableLength > UNSENT_MAX_BYTES) this.close(session, 'not_reading');
+  #putUpJob(message: JobMessage, audience: 'all' | 'retarget', spread: boolean): void {
+    let job: BoardJob;
+    try {
+      job = this.#board.add(message, audience === 'all');
+    } catch (error) {
+      this.#log('error', `job ${message.id} cannot be put up: ${(error as Error).message}`);
+      return;
     }
-  }
-
-  #putUpJob(message: JobMessage, clean: boolean, audience: 'all' | 'retarget'): void {
-    const job = this.#board.add(message, audience === 'all');
     this.#journal.defineJob(message.key, {
       jobId: message.id,
       height: message.height,
@@ -348,64 +303,16 @@ class ConnectionThread implements SessionHost {
       branch: message.branch.map((hash) => Buffer.from(hash).toString('hex')),
       networkDifficulty: message.networkDifficulty,
     });
-    const oldest = this.#board.oldestKey;
-    for (const session of this.#connections.keys()) {
-      session.forgetJobsBelow(oldest);
-      if (audience === 'all' || session.waitsForJob) session.sendJob(job, clean);
-    }
-    this.#leases.expire(oldest);
-    this.#flush();
-  }
-
-  async #listen(): Promise<number> {
-    const server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS });
-    server.on('connection', (socket) => this.#accept(socket));
-    this.#server = server;
-    for (let port = settings.port; ; port++) {
-      try {
-        await new Promise<void>((resolve, reject) => {
-          server.once('error', reject);
-          server.listen({ host: settings.host, port, backlog: 4096 }, () => {
-            server.off('error', reject);
-            resolve();
-          });
-        });
-        const address = server.address();
-        server.on('error', (error) => this.#log('error', `stratum port: ${error.message}`));
-        return typeof address === 'object' && address !== null ? address.port : port;
-      } catch (error) {
-        const busy = (error as NodeJS.ErrnoException).code === 'EADDRINUSE';
-        if (!busy || port >= settings.port + PORTS_TRIED) throw error;
-      }
-    }
-  }
-
-  #accept(socket: Socket): void {
-    if (this.#draining || this.#connections.size >= settings.maxConnections) {
-      this.#closed.full = (this.#closed.full ?? 0) + 1;
-      socket.destroy();
-      return;
-    }
-    this.#accepted++;
-    const session = new Session(this, this.#nextSession++, socket.remoteAddress ?? '', PORT);
-    const reader = new LineReader(LINE_MAX_BYTES);
-    const connection: Connection = { socket, session, reader, out: '', dirty: false };
-    this.#connections.set(session, connection);
-    socket.on('data', (chunk: Buffer) => {
-      const receivedUs = nowUs();
-      const fits = reader.push(chunk, (line) => {
-        session.handleLine(line, receivedUs);
-        return !session.closed;
-      });
-      if (fits) session.endOfInput();
-      else this.close(session, 'line_too_long');
-    });
-    socket.on('error', () => this.close(session, 'connection_error'));
-    socket.on('close', () => this.close(session, 'peer'));
+    this.#connections.putUp(job, audience === 'all' ? 'all' : 'waiting', spread);
+    this.#leases.expire(this.#board.oldestKey);
   }
 
   #sweep(): void {
-    const now = nowMs();
+    this.#connections.sweep();
+    if (this.#connections.waitsForJob) this.needJob();
+  }
+
+  #keepHouse(): void {
     try {
       this.#journal.sealWhenDue();
       // What could not be sealed has been: unless shares are refused too, the journal is well again.
@@ -422,17 +329,6 @@ class ConnectionThread implements SessionHost {
       this.#leaving.delete(session);
       this.#release(session);
     }
-    let waiting = false;
-    for (const session of this.#connections.keys()) {
-      const age = now - session.connectedAtMs;
-      if (!session.subscribed && age > SUBSCRIBE_WITHIN_MS) this.close(session, 'no_subscribe');
-      else if (!session.authorized && age > AUTHORIZE_WITHIN_MS) this.close(session, 'no_authorize');
-      else {
-        session.retarget();
-        waiting ||= session.waitsForJob;
-      }
-    }
-    if (waiting) this.needJob();
     post({ type: 'stats', stats: this.#stats() });
   }
 
@@ -445,36 +341,24 @@ class ConnectionThread implements SessionHost {
   }
 
   #stats(): ConnectionThreadStats {
-    const accounts = new Map<string, Set<string>>();
-    let workers = 0;
-    let sessions = 0;
-    for (const session of this.#connections.keys()) {
-      if (!session.authorized) continue;
-      sessions++;
-      for (const { account, worker } of session.names.values()) {
-        const names = accounts.get(account) ?? new Set();
-        if (!names.has(worker)) workers++;
-        accounts.set(account, names.add(worker));
-      }
-    }
     const verdicts: Record<string, number> = {};
     for (const { code, name } of VERDICTS) {
       verdicts[name] = (this.#shares.counts[code] ?? 0) + (this.#unjournaled.get(name) ?? 0);
     }
+    const { not_accepted: _, ...early } = this.#listeners?.refused ?? {};
     const stats: ConnectionThreadStats = {
-      connections: this.#connections.size,
-      accepted: this.#accepted,
-      closed: { ...this.#closed },
-      sessions,
-      miners: accounts.size,
-      workers,
+      connections: this.#connections.count,
+      accepted: this.#connections.accepted,
+      closed: { ...early, ...this.#connections.closed },
+      bans: this.#connections.bans.slice(0, BANS_SHOWN),
+      sessions: this.#connections.authorized,
+      miners: this.#roster.accounts,
+      workers: this.#roster.workers,
       verdicts,
       acceptedDifficulty: this.#shares.acceptedDifficulty,
       acceptedSquares: this.#shares.acceptedSquares,
       heaviestDifficulty: this.#shares.heaviestDifficulty,
-      workersByAccount: [...accounts]
-        .slice(0, ACCOUNTS_SHOWN)
-        .map(([account, names]): [string, number] => [account, names.size]),
+      workersByAccount: this.#roster.workersByAccount(ACCOUNTS_SHOWN),
       duplicateFilterEntries: this.#filter.count,
       journal: {
         nextSeq: this.#journal.nextSeq,
@@ -497,16 +381,16 @@ class ConnectionThread implements SessionHost {
   async #drain(): Promise<void> {
     if (this.#draining) return;
     this.#draining = true;
-    this.#server?.close();
-    for (const { socket } of this.#connections.values()) socket.pause();
+    const allGone = this.#listeners?.close();
+    this.#connections.drain();
     const until = nowMs() + DRAIN_WITHIN_MS;
     while (this.#shares.outstanding > 0 && nowMs() < until) {
       this.#shares.drain();
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
-    if (this.#sweepTimer !== null) clearInterval(this.#sweepTimer);
+    for (const timer of this.#timers) clearInterval(timer);
     this.#delay.disable();
-    for (const session of [...this.#connections.keys()]) this.close(session, 'shutdown');
+    this.#connections.closeAll('shutdown');
     try {
       this.#journal.close();
     } catch (error) {
@@ -515,6 +399,9 @@ class ConnectionThread implements SessionHost {
     }
     post({ type: 'stats', stats: this.#stats() });
     await this.#pool.close();
+    // Each wire ends by itself; uWebSockets.js must be closed before its thread ends.
+    const late = new Promise((resolve) => setTimeout(resolve, HANG_UP_WITHIN_MS).unref());
+    await Promise.race([allGone, late]);
     post({ type: 'drained' });
     parent.close();
   }

@@ -17,6 +17,9 @@ const STALE_MAX = 64;
 
 export interface BoardJob extends ShareJob {
   readonly message: JobMessage;
+  /** mining.notify lines with clean_jobs false and true, newline included: the same bytes for everybody. */
+  readonly notify: Buffer;
+  readonly notifyClean: Buffer;
   /** Monotonic milliseconds at which a newer job was put up for all; infinite before. */
   supersededAtMs: number;
   stale: boolean;
@@ -71,25 +74,33 @@ export class JobBoard {
   /**
    * Puts a job up. Jobs of another tip become stale. `forAll`: every session gets it, so that the jobs before
    * it have been replaced for everybody.
+   * @throws RangeError when the job breaks a limit of the share path; nothing has changed then.
    */
   add(message: JobMessage, forAll: boolean): BoardJob {
     this.#sweep();
     const slot = this.#freeSlots.pop();
     // LIVE_MAX + STALE_MAX is far below JOB_SLOTS; only shares that never settle could lead here.
     if (slot === undefined) throw new Error('every job slot is in use: shares of dead jobs never settled');
-    writeJobSlot(this.#memory, slot, {
-      coinbase1: message.coinbase1,
-      coinbase2: message.coinbase2,
-      branch: message.branch,
-      previousBlock: message.previousBlock,
-      bits: message.bits,
-      networkTargetLE: message.networkTargetLE,
-    });
+    try {
+      writeJobSlot(this.#memory, slot, {
+        coinbase1: message.coinbase1,
+        coinbase2: message.coinbase2,
+        branch: message.branch,
+        previousBlock: message.previousBlock,
+        bits: message.bits,
+        networkTargetLE: message.networkTargetLE,
+      });
+    } catch (error) {
+      this.#freeSlots.push(slot);
+      throw error;
+    }
     const job: BoardJob = {
       key: message.key,
       slot,
       inFlight: 0,
       message,
+      notify: Buffer.from(message.notify, 'latin1'),
+      notifyClean: Buffer.from(message.notifyClean, 'latin1'),
       supersededAtMs: Number.POSITIVE_INFINITY,
       stale: false,
       gone: false,

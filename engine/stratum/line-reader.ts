@@ -2,6 +2,7 @@
 // same work as one line per packet. The line cap is a defence (a peer before `authorize` is hostile).
 
 const NEWLINE = 0x0a;
+const NOTHING = Buffer.alloc(0);
 
 export class LineReader {
   readonly #maxBytes: number;
@@ -11,7 +12,7 @@ export class LineReader {
 
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes;
-    this.#partial = Buffer.alloc(0);
+    this.#partial = NOTHING;
   }
 
   /**

@@ -16,6 +16,8 @@ export interface KeptSession {
   readonly versionMask: number;
   /** Key of the newest job it was sent; 0 for none. */
   readonly lastJobKey: number;
+  /** Previous block of that job, display order hex. */
+  readonly lastTip: string;
 }
 
 export interface ResumableSessionsOptions {

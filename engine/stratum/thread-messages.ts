@@ -1,6 +1,9 @@
 // What the coordinator (main thread) and the connection thread tell each other.
 import type { NetworkName } from '../bitcoin/networks.js';
 import type { BlockCandidate } from '../shares/share-path.js';
+import type { AdmissionCaps } from './admission.js';
+import type { Ban } from './ban-list.js';
+import type { PortProfile } from './port-profile.js';
 
 /** A job as the connection thread needs it: everything but the transactions. */
 export interface JobMessage {
@@ -30,18 +33,34 @@ export interface JobMessage {
 
 export interface ConnectionThreadSettings {
   host: string;
-  port: number;
+  ports: readonly PortProfile[];
+  tls: { certFile: string; keyFile: string } | null;
+  /** Balancers that begin each connection with a PROXY header; never banned. */
+  proxyFrom: readonly string[];
+  /** Several threads share the ports. */
+  reusePort: boolean;
   network: NetworkName;
-  maxConnections: number;
+  /** Name and version of the pool, for client.get_version. */
+  software: string;
+  caps: AdmissionCaps;
+  /** Seconds of a first ban; 0: nobody is banned. */
+  banSeconds: number;
   shareDifficulty: number;
-  vardiff: { enabled: boolean; sharesPerMinute: number };
+  vardiff: {
+    enabled: boolean;
+    sharesPerMinute: number;
+    floor: number;
+    ceiling: number;
+    powersOfTwo: boolean;
+  };
   duplicateFilterEntries: number;
   hashWorkers: number;
   journalFolder: string;
   nodeId: number;
+  /** Extranonce lane: one per connection thread. */
+  lane: number;
   /** Changes with every start: keeps extranonces and job ids of two runs apart. */
   epoch: number;
-  extranonce1Bytes: number;
   extranonce2Bytes: number;
 }
 
@@ -49,8 +68,8 @@ export type ToConnectionThread =
   | {
       type: 'job';
       job: JobMessage;
-      /** The tip moved: miners must drop their old work. */
-      clean: boolean;
+      /** Not urgent: the job before is as good for a while, so it may reach sessions over some seconds. */
+      spread: boolean;
       /** `retarget`: a fresh job made only to carry new difficulties, for the sessions that wait for one. */
       audience: 'all' | 'retarget';
     }
@@ -66,7 +85,10 @@ export interface CandidateMessage extends BlockCandidate {
 export interface ConnectionThreadStats {
   connections: number;
   accepted: number;
+  /** Connections closed or refused since this start, by reason. */
   closed: Record<string, number>;
+  /** Addresses that may not connect now, at most 100. */
+  bans: Ban[];
   sessions: number;
   miners: number;
   workers: number;
@@ -91,7 +113,7 @@ export interface ConnectionThreadStats {
 }
 
 export type FromConnectionThread =
-  | { type: 'listening'; port: number; hashWorkers: number }
+  | { type: 'listening'; ports: readonly PortProfile[]; hashWorkers: number }
   | { type: 'failed'; reason: string }
   | { type: 'candidate'; candidate: CandidateMessage }
   /** Sessions wait for a new difficulty and the last job is too old to carry it. */

@@ -10,33 +10,48 @@ export interface BenchSettings {
   readonly json: boolean;
   /** Fewer and shorter measurements: a smoke test, or a first look. */
   readonly quick: boolean;
+  /** Options of the suite: name without dashes -> values in the order given. */
+  readonly given: Readonly<Record<string, readonly string[]>>;
 }
 
 /**
  * Reads the command line.
- * @param suites names that exist
+ * @param suites names that exist, each with the names of the options that it takes beside those of all
  * @returns null when help was asked for
  * @throws UsageError when a suite or option is not known, or no suite is named
  */
-export function readBenchSettings(args: readonly string[], suites: readonly string[]): BenchSettings | null {
-  const flag = { type: 'boolean' } as const;
-  let parsed: { values: { json?: boolean; quick?: boolean; help?: boolean }; positionals: string[] };
+export function readBenchSettings(
+  args: readonly string[],
+  suites: Readonly<Record<string, readonly string[]>>,
+): BenchSettings | null {
+  const own = Object.values(suites).flat();
+  let values: Record<string, unknown>;
+  let positionals: string[];
   try {
-    parsed = parseArgs({
+    ({ values, positionals } = parseArgs({
       args: [...args],
-      options: { json: flag, quick: flag, help: { ...flag, short: 'h' } },
+      options: {
+        json: { type: 'boolean' },
+        quick: { type: 'boolean' },
+        help: { type: 'boolean', short: 'h' },
+        ...Object.fromEntries(own.map((name) => [name, { type: 'string', multiple: true } as const])),
+      },
       allowPositionals: true,
       strict: true,
-    });
+    }));
   } catch (error) {
     throw new UsageError(error instanceof Error ? error.message : String(error));
   }
-  const { values, positionals } = parsed;
-  if (values.help === true) return null;
-  const list = suites.join(', ');
+  const { json, quick, help, ...rest } = values;
+  if (help === true) return null;
+  const list = Object.keys(suites).join(', ');
   const [suite, ...more] = positionals;
   if (suite === undefined) throw new UsageError(`no suite was named, expected one of: ${list}`);
   if (more.length > 0) throw new UsageError(`one suite at a time, not "${positionals.join(' ')}"`);
-  if (!suites.includes(suite)) throw new UsageError(`there is no suite "${suite}", expected one of: ${list}`);
-  return { suite, json: values.json === true, quick: values.quick === true };
+  const takes = Object.hasOwn(suites, suite) ? suites[suite] : undefined;
+  if (takes === undefined) throw new UsageError(`there is no suite "${suite}", expected one of: ${list}`);
+  const given = rest as Record<string, string[]>;
+  const strange = Object.keys(given).find((name) => !takes.includes(name));
+  if (strange !== undefined) throw new UsageError(`the suite ${suite} takes no --${strange}`);
+  return { suite, json: json === true, quick: quick === true, given };
 }

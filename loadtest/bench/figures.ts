@@ -19,6 +19,8 @@ export interface Figure {
 
 export interface SuiteOptions {
   readonly quick: boolean;
+  /** Options of this suite as given: name without dashes -> values. */
+  readonly given: Readonly<Record<string, readonly string[]>>;
   /** Says what is going on; one line, not a result. */
   readonly progress: (line: string) => void;
 }

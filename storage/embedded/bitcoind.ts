@@ -90,10 +90,12 @@ export async function startBitcoind(options: BitcoindOptions): Promise<RunningBi
     if (preferred !== undefined && preferred !== rpcPort) {
       log(`Port ${preferred} is busy: the Bitcoin node takes ${rpcPort}`);
     }
+    let zmqPort = rpcPort;
+    while (zmqPort === rpcPort) zmqPort = await freePort(undefined);
     const child = await superviseChild({
       name: 'bitcoind',
       command: program.command,
-      args: [...program.leadingArgs, ...nodeArgs(network, dataDir, rpcPort, program.isKnots)],
+      args: [...program.leadingArgs, ...nodeArgs(network, dataDir, { rpcPort, zmqPort }, program.isKnots)],
       // Nothing else of our environment: it may hold the passwords of other parts.
       env: { PATH: env.PATH, HOME: dataDir, LC_ALL: 'C' },
       pidFile,
@@ -121,13 +123,20 @@ export async function startBitcoind(options: BitcoindOptions): Promise<RunningBi
 }
 
 /** Arguments of bitcoind for a node that serves only us: no peers, little memory, a wallet that can pay. */
-function nodeArgs(network: BitcoindOptions['network'], dataDir: string, rpcPort: number, isKnots: boolean) {
+function nodeArgs(
+  network: BitcoindOptions['network'],
+  dataDir: string,
+  { rpcPort, zmqPort }: { rpcPort: number; zmqPort: number },
+  isKnots: boolean,
+): string[] {
   return [
     ...CHAINS[network].args,
     `-datadir=${dataDir}`,
     // A bitcoin.conf of the machine must not turn this node into another one.
     '-conf=/dev/null',
     ...['-server=1', '-printtoconsole=0', `-rpcport=${rpcPort}`, '-rpcthreads=12', '-rpcworkqueue=128'],
+    // Tells of new blocks at once; a build without ZMQ takes the argument and ignores it.
+    `-zmqpubhashblock=tcp://127.0.0.1:${zmqPort}`,
     ...['-listen=0', '-connect=0', '-dnsseed=0', '-discover=0'],
     // A chain without fee history gives no estimate: without this the wallet refuses to pay.
     ...['-fallbackfee=0.00002', '-keypool=10'],

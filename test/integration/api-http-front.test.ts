@@ -2,7 +2,7 @@
 import { performance } from 'node:perf_hooks';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type ApiReply, type Handler, serveRoutes } from '../../engine/api/http-front.js';
-import { loadUws, type Uws, type UwsApp, type UwsListenSocket } from '../../engine/api/uws.js';
+import { loadUws, type Uws, type UwsApp, type UwsListenSocket } from '../../engine/uws.js';
 
 const text = (body: string): ApiReply => ({
   status: 200,

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { HealthReport } from '../../engine/api/health.js';
 import type { PoolSnapshot } from '../../engine/api/snapshot.js';
 import type { ApiThreadSettings, FromApiThread, ToApiThread } from '../../engine/api/thread-messages.js';
-import { loadUws } from '../../engine/api/uws.js';
+import { loadUws } from '../../engine/uws.js';
 import { sampleSnapshot } from './api-sample-snapshot.js';
 
 const HOST = '127.0.0.1';

@@ -18,6 +18,8 @@ import { blockStandings } from '../../engine/node/chain-watcher.js';
 import { NodeRpc } from '../../engine/node/rpc.js';
 import { parseRpcUrl } from '../../engine/node/rpc-endpoint.js';
 import { type TemplateEvent, TemplateSource } from '../../engine/node/template-source.js';
+import { hintAddress, ZmqHint } from '../../engine/node/zmq-hint.js';
+import { emptyTemplate } from '../../engine/work/empty-template.js';
 import { assembleBlock, buildJob } from '../../engine/work/job.js';
 import { type BlockTemplate, parseTemplate } from '../../engine/work/template.js';
 import { type RunningBitcoind, startBitcoind } from '../../storage/embedded/bitcoind.js';
@@ -147,6 +149,49 @@ describe('the default private signet', { timeout: 60_000 }, () => {
       { hash: unknown, confirmations: -1, height: undefined, isKnown: false },
     ]);
     await source.stop();
+  });
+
+  it('prefers our block to one of the same height that came first', async () => {
+    const template = await templateOf(rpc, 'private');
+    const [theirs, ours] = [mine(template, OP_TRUE_SCRIPT, 11), mine(template, OP_TRUE_SCRIPT, 12)];
+    expect(await rpc.submitBlock(theirs.hex)).toBeNull();
+    const submitter = new BlockSubmitter({ nodes: [rpc], candidateDir: join(folder, 'rivals') });
+    expect(await submitter.submitBlock(ours)).toMatchObject({ status: 'accepted', reason: 'inconclusive' });
+    expect(await rpc.getBestBlockHash()).toBe(ours.hash);
+    // Two blocks of our own: whichever came first stays, it may be spread already.
+    const sibling = mine(template, OP_TRUE_SCRIPT, 13);
+    expect(await submitter.submitBlock(sibling)).toMatchObject({ status: 'inconclusive' });
+    expect(await rpc.getBestBlockHash()).toBe(ours.hash);
+  });
+
+  it('takes an empty block made of nothing but the header of its tip', async () => {
+    const last = await templateOf(rpc, 'private');
+    const found = mine(last, OP_TRUE_SCRIPT, 21);
+    expect(await rpc.submitBlock(found.hex)).toBeNull();
+    const header = await rpc.getChainHeader(found.hash);
+    const empty = emptyTemplate(header, last, 'private', last.curtime);
+    const { longpollId: _, ...next } = await templateOf(rpc, 'private');
+    if (empty === null) throw new Error('no empty template');
+    expect({ ...empty, curtime: 0 }).toEqual({ ...next, curtime: 0 });
+    expect(await rpc.submitBlock(mine(empty, OP_TRUE_SCRIPT, 22).hex)).toBeNull();
+  });
+
+  it('tells of a new block by ZMQ', async () => {
+    const [address = ''] = await rpc.getHashblockAddresses();
+    const at = hintAddress(address, '127.0.0.1');
+    if (at === undefined) throw new Error(`no hint at ${address}`);
+    let connected = () => {};
+    let hinted: (hash: string) => void = () => {};
+    const subscribed = new Promise<void>((resolve) => (connected = resolve));
+    const hint = new Promise<string>((resolve) => (hinted = resolve));
+    const zmq = new ZmqHint({ ...at, onHint: hinted, onConnected: connected });
+    await subscribed;
+    const block = mine(await templateOf(rpc, 'private'), OP_TRUE_SCRIPT, 31);
+    // The publisher learns of the subscription a moment after the handshake.
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(await rpc.submitBlock(block.hex)).toBeNull();
+    expect(await hint).toBe(block.hash);
+    zmq.close();
   });
 
   it('rejects a block without proof of work, keeps it for inspection and says why', async () => {

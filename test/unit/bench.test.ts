@@ -83,18 +83,24 @@ describe('the table', () => {
 });
 
 describe('the command line', () => {
-  const suites = ['wasm', 'storage'];
+  const suites = { wasm: [], stratum: ['only', 'peer'] };
 
   it('takes a suite and its switches in any order', () => {
     expect(readBenchSettings(['--json', 'wasm'], suites)).toEqual({
       suite: 'wasm',
       json: true,
       quick: false,
+      given: {},
     });
-    expect(readBenchSettings(['storage', '--quick'], suites)).toMatchObject({
-      suite: 'storage',
+    expect(readBenchSettings(['stratum', '--quick'], suites)).toMatchObject({
+      suite: 'stratum',
       quick: true,
     });
+  });
+
+  it('hands a suite its own options, each as often as it was given', () => {
+    const given = readBenchSettings(['stratum', '--peer', 'a', '--only=x,y', '--peer', 'b'], suites)?.given;
+    expect(given).toEqual({ peer: ['a', 'b'], only: ['x,y'] });
   });
 
   it('asks for nothing but help when help is asked for', () => {
@@ -111,9 +117,11 @@ describe('the command line', () => {
       }
     };
     for (const [args, named] of [
-      [[], 'wasm, storage'],
-      [['wsam'], '"wsam", expected one of: wasm, storage'],
-      [['wasm', 'storage'], '"wasm storage"'],
+      [[], 'wasm, stratum'],
+      [['wsam'], '"wsam", expected one of: wasm, stratum'],
+      [['toString'], '"toString", expected'],
+      [['wasm', 'stratum'], '"wasm stratum"'],
+      [['wasm', '--only', 'x'], 'wasm takes no --only'],
       [['wasm', '--fast'], '--fast'],
       [['wasm', '--json=yes'], '--json'],
     ] as const) {

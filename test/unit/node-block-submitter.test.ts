@@ -94,6 +94,41 @@ describe('a found block', () => {
     ]);
   });
 
+  it.each([
+    ['of another pool', 'ee'.repeat(32), 1, 'accepted'],
+    ['of our own', '11'.repeat(32), 0, 'inconclusive'],
+  ] as const)('held beside a block %s is preferred %s', async (_, rival, preferred, status) => {
+    let isPreferred = false;
+    const node = new ScriptedNode(({ method, params }) => {
+      if (method === 'submitblock') return { result: params[0] === BLOCK.hex ? 'inconclusive' : null };
+      if (method === 'getblockhash') return { result: rival };
+      if (method === 'preciousblock') isPreferred = params[0] === HASH;
+      if (method === 'preciousblock') return { result: null };
+      return { result: { hash: HASH, confirmations: isPreferred ? 1 : -1, height: 812_345, time: 1 } };
+    });
+    const rpc = new NodeRpc({ endpoint: await node.start() });
+    cleanups.push(
+      () => node.stop(),
+      () => rpc.close(),
+    );
+    const submitter = submitterOf([{ rpc }]);
+    await submitter.submitBlock({ ...BLOCK, hash: '11'.repeat(32), hex: 'cd'.repeat(200) });
+    expect(await submitter.submitBlock(BLOCK)).toMatchObject({ status, reason: 'inconclusive' });
+    expect(node.countOf('preciousblock')).toBe(preferred);
+  });
+
+  it('that was refused is known as such to the next run, with the reason', async () => {
+    const node = await nodeThat(() => ({ result: 'bad-cb-amount' }));
+    expect(await submitterOf([node]).submitBlock(BLOCK)).toMatchObject({ status: 'rejected' });
+    expect(await pendingCandidates(folder)).toEqual([]);
+    expect(await submitterOf([node]).refusedBlocks()).toEqual([{ hash: HASH, reason: 'bad-cb-amount' }]);
+  });
+
+  it('whose refusal was being written down when the pool was killed is still pending, and whole', async () => {
+    writeFileSync(join(folder, `812345-${HASH}.hex`), `${BLOCK.hex}\nbad-cb`);
+    expect(await pendingCandidates(folder)).toEqual([BLOCK]);
+  });
+
   it('that no node could be asked about stays on disk for the next start', async () => {
     const node = await nodeThat(() => ({ result: null }));
     await node.node.stop();

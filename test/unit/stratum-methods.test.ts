@@ -161,7 +161,7 @@ describe('methods of Stratum V1', () => {
     peer.session.renewJob();
     expect(peer.say()).toEqual([]);
     expect(peer.session.waitsForJob).toBe(true);
-    host.putUp({}, false, 'retarget');
+    host.putUp({}, 'retarget');
     expect(peer.heard()).toMatchObject([{ method: 'mining.notify', params: ['2', false] }]);
   });
 });
@@ -172,7 +172,7 @@ describe('what is no request', () => {
     '{"id":null,"result":null,"error":[20,"x",null]}',
     '{"id":7,"result":true}',
     '{"id":7,"error":null}',
-    '{"id":7,"method":"mining.pong","params":[]}',
+    '{"id":null,"method":"mining.pong","params":[]}',
     '\r',
     '',
   ])('%j is a reply of the miner or nothing: it is heard in silence', (line) => {

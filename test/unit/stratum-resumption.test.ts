@@ -60,7 +60,7 @@ describe('session resumption', () => {
     const jobs = [host.board.current];
     for (const difficulty of [700, 90_000]) {
       first.ask('mining.suggest_difficulty', [difficulty]);
-      jobs.push(host.putUp({}, false, 'retarget'));
+      jobs.push(host.putUp({}, 'retarget'));
     }
     first.disconnect();
     const second = host.connect();
@@ -80,7 +80,7 @@ describe('session resumption', () => {
     expect(jobsIn(second.mine({ resume: id }))).toEqual([]);
     expect(host.jobsNeeded).toBe(1);
     expect(second.session.waitsForJob).toBe(true);
-    host.putUp({}, false, 'retarget');
+    host.putUp({}, 'retarget');
     const got = second.heard();
     expect(got.map(({ method }) => method)).toEqual(['mining.set_difficulty', 'mining.notify']);
     expect(got[1]?.params).toEqual(['2', false]);
@@ -167,7 +167,7 @@ describe('session resumption', () => {
 
 describe('memory of closed sessions', () => {
   const kept = (n: number): KeptSession => ({
-    ...{ extranonce1: Uint8Array.of(n), versionMask: 0, lastJobKey: 1 },
+    ...{ extranonce1: Uint8Array.of(n), versionMask: 0, lastJobKey: 1, lastTip: '' },
     difficulty: { announcements: [], wanted: 1 },
   });
 

@@ -96,8 +96,8 @@ function hashOf(job: BoardJob, extranonce1: Uint8Array, nonce: number): bigint {
   );
 }
 
-const putUp = (overrides = {}, clean = false, audience: 'all' | 'retarget' = 'all') =>
-  host.putUp({ networkTargetLE: targetToBytesLE(NETWORK_TARGET), ...overrides }, clean, audience);
+const putUp = (overrides = {}, audience: 'all' | 'retarget' = 'all') =>
+  host.putUp({ networkTargetLE: targetToBytesLE(NETWORK_TARGET), ...overrides }, audience);
 
 /** Submits `nonces` of a job; the verdict of each, by nonce. */
 async function verdicts(peer: Peer, job: BoardJob, nonces: readonly number[]): Promise<Map<number, string>> {
@@ -178,7 +178,7 @@ describe('rules that past pools paid for', () => {
     const difficulties = [EASY, EASY * 2, EASY / 2, EASY * 2];
     for (const difficulty of difficulties.slice(1)) {
       peer.ask('mining.suggest_difficulty', [difficulty]);
-      jobs.push(putUp({}, false, 'retarget'));
+      jobs.push(putUp({}, 'retarget'));
     }
     for (const [index, job] of jobs.entries()) {
       const target = targetFromDifficulty(difficulties[index] as number);
@@ -202,7 +202,7 @@ describe('rules that past pools paid for', () => {
     const job = putUp();
     const sent = jobsIn(peer.mine());
     peer.ask('mining.subscribe');
-    peer.session.sendJob(job, true);
+    peer.session.sendJob(job);
     sent.push(...jobsIn(peer.heard()));
     peer.session.renewJob();
     sent.push(...jobsIn(peer.say()));
@@ -219,9 +219,9 @@ describe('rules that past pools paid for', () => {
       lines.filter(({ method }) => method === 'mining.notify').map(({ params }) => params.at(-1));
     expect(cleanIn(peer.mine())).toEqual([true]);
     peer.ask('mining.suggest_difficulty', [EASY * 4]);
-    putUp({}, false, 'retarget');
+    putUp({}, 'retarget');
     putUp();
-    putUp({ previousBlockHash: '22'.repeat(32) }, true);
+    putUp({ previousBlockHash: '22'.repeat(32) });
     expect(cleanIn(peer.heard())).toEqual([false, false, true]);
   });
 
@@ -249,7 +249,7 @@ describe('rules that past pools paid for', () => {
     const peer = host.connect();
     const job = putUp();
     peer.mine();
-    putUp({ previousBlockHash: '22'.repeat(32) }, true);
+    putUp({ previousBlockHash: '22'.repeat(32) });
     const { extranonce1 } = peer.session;
     let nonce = 0;
     while (hashOf(job, extranonce1, nonce) > NETWORK_TARGET) nonce++;
@@ -271,7 +271,7 @@ describe('rules that past pools paid for', () => {
     await verdicts(peer, job, good.slice(0, 5));
     await verdicts(peer, job, good.slice(0, 2));
     await verdicts(peer, job, bad);
-    putUp({ previousBlockHash: '22'.repeat(32) }, true);
+    putUp({ previousBlockHash: '22'.repeat(32) });
     await verdicts(peer, job, good.slice(5, 9));
     const count = (name: ShareVerdict) => path.counts[verdictByName(name).code];
     expect([count('accepted'), count('duplicate'), count('low_difficulty'), count('stale')]).toEqual([

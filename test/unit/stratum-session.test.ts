@@ -44,7 +44,11 @@ function job(key: number, overrides: Partial<JobMessage> = {}): BoardJob {
     notifyClean: `{"id":null,"method":"mining.notify","params":["${key.toString(16)}",true]}\n`,
     ...overrides,
   };
-  return { key, slot: 0, inFlight: 0, message, supersededAtMs: 0, stale: false, gone: false };
+  const [notify, notifyClean] = [Buffer.from(message.notify), Buffer.from(message.notifyClean)] as const;
+  return {
+    ...{ key, slot: 0, inFlight: 0, message, notify, notifyClean },
+    ...{ supersededAtMs: 0, stale: false, gone: false },
+  };
 }
 
 function harness(startDifficulty = 4): Harness {
@@ -76,6 +80,8 @@ function harness(startDifficulty = 4): Harness {
     refuseShare: (_session, refusal) => refusals.push(refusal),
     countUnjournaled: (verdict) => unjournaled.push(verdict),
     send: (_session, line) => out.push(JSON.parse(line)),
+    sendShared: (_session, line) => out.push(JSON.parse(line.toString('latin1'))),
+    authorized: () => {},
     close: (_session, reason) => closed.push(reason),
   };
   const session = new Session(host, 1, '127.0.0.1', {
@@ -130,6 +136,12 @@ describe('Stratum V1 session', () => {
     expect(difficulty).toMatchObject({ params: [100] });
   });
 
+  it('reads a nonce without its leading zeros, as NerdMiner writes it', () => {
+    const h = mining();
+    h.say(submitLine([...GOOD.slice(0, 4), 'BeeF']));
+    expect(h.shares[0]?.share.nonce).toBe(0xbeef);
+  });
+
   it('passes a well-formed share on with the exact target its job was announced with', () => {
     const h = mining();
     h.say(submitLine(GOOD));
@@ -143,7 +155,7 @@ describe('Stratum V1 session', () => {
   it('judges a late share of an old job by the difficulty of that job', () => {
     const h = mining(200); // clamped to the network difficulty, 100
     h.jobs.push(job(2, { networkDifficulty: 50 }));
-    h.session.sendJob(h.jobs[1] as BoardJob, false);
+    h.session.sendJob(h.jobs[1] as BoardJob);
     expect(h.sent()).toMatchObject([
       { method: 'mining.set_difficulty', params: [50] },
       { method: 'mining.notify' },
@@ -157,7 +169,8 @@ describe('Stratum V1 session', () => {
     ['job not found', [GOOD[0], 'ff', ...GOOD.slice(2)], 'unknown_job'],
     ['extranonce2 too short', [GOOD[0], '1', '00112233445566', GOOD[3], GOOD[4]], 'bad_extranonce'],
     ['extranonce2 with a non-hex tail', [GOOD[0], '1', '001122334455667x', GOOD[3], GOOD[4]], 'malformed'],
-    ['nonce without leading zeros', [GOOD[0], '1', GOOD[2], GOOD[3], 'beef'], 'malformed'],
+    ['nonce of nine digits', [GOOD[0], '1', GOOD[2], GOOD[3], '0deadbeef'], 'malformed'],
+    ['nonce of no digits', [GOOD[0], '1', GOOD[2], GOOD[3], ''], 'malformed'],
     ['nonce with 0x', [GOOD[0], '1', GOOD[2], GOOD[3], '0xdeadbe'], 'malformed'],
     ['a missing nonce', GOOD.slice(0, 4), 'malformed'],
     ['a number for the nonce', [...GOOD.slice(0, 4), 1], 'malformed'],
@@ -198,7 +211,7 @@ describe('Stratum V1 session', () => {
     ];
     for (const [template, bits, expected] of table) {
       h.jobs.push(job(h.jobs.length + 1, { version: template }));
-      h.session.sendJob(h.jobs.at(-1) as BoardJob, false);
+      h.session.sendJob(h.jobs.at(-1) as BoardJob);
       h.say(submitLine([GOOD[0], (h.jobs.at(-1) as BoardJob).message.id, ...GOOD.slice(2), bits]));
       expect(h.shares.at(-1)?.share.version).toBe(expected);
     }
@@ -274,7 +287,7 @@ describe('Stratum V1 session', () => {
       [3, 100],
     ] as const) {
       h.jobs.push(job(key, { networkDifficulty }));
-      h.session.sendJob(h.jobs.at(-1) as BoardJob, true);
+      h.session.sendJob(h.jobs.at(-1) as BoardJob);
     }
     expect(h.sent()).toMatchObject([{ params: [1] }, {}, { params: [80] }, {}]);
   });

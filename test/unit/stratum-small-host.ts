@@ -141,6 +141,12 @@ export class SmallHost implements SessionHost {
     this.out.get(session)?.push(JSON.parse(line) as Line);
   }
 
+  sendShared(session: Session, line: Buffer): void {
+    this.send(session, line.toString('latin1'));
+  }
+
+  authorized(): void {}
+
   close(session: Session, reason: string): void {
     this.closed.push(reason);
     this.disconnect(session);
@@ -160,12 +166,12 @@ export class SmallHost implements SessionHost {
   }
 
   /** Puts a job up and sends it to everybody, or to those who wait for one. */
-  putUp(overrides: Partial<JobMessage> = {}, clean = false, audience: 'all' | 'retarget' = 'all'): BoardJob {
+  putUp(overrides: Partial<JobMessage> = {}, audience: 'all' | 'retarget' = 'all'): BoardJob {
     const job = this.board.add(jobMessage(this.#nextKey++, overrides), audience === 'all');
     this.onPutUp(job);
     for (const session of this.connected) {
       session.forgetJobsBelow(this.board.oldestKey);
-      if (audience === 'all' || session.waitsForJob) session.sendJob(job, clean);
+      if (audience === 'all' || session.waitsForJob) session.sendJob(job);
     }
     this.leases.expire(this.board.oldestKey);
     return job;

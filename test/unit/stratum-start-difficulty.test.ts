@@ -69,7 +69,7 @@ describe('start difficulty', () => {
     expect(difficultiesIn(peer.say(subscribe))).toEqual([1000]);
     expect(peer.say(authorize('d=7000'))).toMatchObject([{ id: 2, result: true }]);
     expect([peer.session.waitsForJob, host.jobsNeeded]).toEqual([true, 1]);
-    host.putUp({}, false, 'retarget');
+    host.putUp({}, 'retarget');
     expect(peer.heard()).toMatchObject([
       { method: 'mining.set_difficulty', params: [7000] },
       { method: 'mining.notify', params: ['2', false] },
@@ -80,7 +80,7 @@ describe('start difficulty', () => {
   it('uses a job that was made for others, at once, when this miner has not seen it', () => {
     const peer = host.connect();
     peer.say(subscribe);
-    host.putUp({}, false, 'retarget');
+    host.putUp({}, 'retarget');
     expect(peer.heard()).toEqual([]);
     expect(peer.say(authorize('d=7000')).slice(1)).toMatchObject([
       { method: 'mining.set_difficulty', params: [7000] },
@@ -157,14 +157,14 @@ describe('start difficulty', () => {
     const peer = host.connect();
     peer.say(subscribe, suggest(4000));
     peer.ask('mining.suggest_difficulty', [8000]);
-    host.putUp({}, false, 'retarget');
+    host.putUp({}, 'retarget');
     expect(difficultiesIn(peer.heard())).toEqual([8000]);
     // Ten times the wished rate: the next difficulty is about ten times this one.
     for (let second = 0; second < 60; second++) {
       host.clockMs += 1000;
       for (let i = 0; i < 3; i++) accepted(peer, 8000);
       peer.session.retarget();
-      if (peer.session.waitsForJob) host.putUp({}, false, 'retarget');
+      if (peer.session.waitsForJob) host.putUp({}, 'retarget');
     }
     const [raised] = difficultiesIn(peer.heard());
     expect(raised).toBeGreaterThan(60_000);
@@ -179,7 +179,7 @@ describe('start difficulty', () => {
     peer.ask('mining.suggest_difficulty', [8000]);
     host.clockMs += 2000;
     peer.session.retarget();
-    host.putUp({}, false, 'retarget');
+    host.putUp({}, 'retarget');
     expect(difficultiesIn(peer.heard())).toEqual([8000]);
   });
 
@@ -192,7 +192,7 @@ describe('start difficulty', () => {
     }
     expect(peer.session.waitsForJob).toBe(true);
     peer.heard();
-    host.putUp({}, false, 'retarget');
+    host.putUp({}, 'retarget');
     expect(difficultiesIn(peer.heard())[0]).toBeLessThan(100_000);
   });
 
@@ -215,7 +215,7 @@ describe('start difficulty', () => {
     for (let second = 0; second < 600; second++) {
       host.clockMs += 1000;
       peer.session.retarget();
-      if (peer.session.waitsForJob) host.putUp({}, false, 'retarget');
+      if (peer.session.waitsForJob) host.putUp({}, 'retarget');
     }
     expect(difficultiesIn(peer.heard())).toEqual([15_000]);
   });
@@ -226,7 +226,7 @@ describe('start difficulty', () => {
     const params = [['minimum-difficulty'], { 'minimum-difficulty.value': 2048 }];
     expect(peer.ask('mining.configure', params).reply.result).toEqual({ 'minimum-difficulty': true });
     for (let second = 0; second < 600; second++) {
-      if (peer.session.waitsForJob) host.putUp({}, false, 'retarget');
+      if (peer.session.waitsForJob) host.putUp({}, 'retarget');
       host.clockMs += 1000;
       peer.session.retarget();
     }

@@ -48,7 +48,7 @@ interface Exchange {
 }
 
 function job(key: number): BoardJob {
-  const notify = (clean: boolean): string =>
+  const notifyLine = (clean: boolean): string =>
     `${JSON.stringify({
       id: null,
       method: 'mining.notify',
@@ -69,10 +69,14 @@ function job(key: number): BoardJob {
     coinbase1: new Uint8Array(),
     coinbase2: new Uint8Array(),
     branch: [],
-    notify: notify(false),
-    notifyClean: notify(true),
+    notify: notifyLine(false),
+    notifyClean: notifyLine(true),
   };
-  return { key, slot: 0, inFlight: 0, message, supersededAtMs: 0, stale: false, gone: false };
+  const [notify, notifyClean] = [Buffer.from(message.notify), Buffer.from(message.notifyClean)] as const;
+  return {
+    ...{ key, slot: 0, inFlight: 0, message, notify, notifyClean },
+    ...{ supersededAtMs: 0, stale: false, gone: false },
+  };
 }
 
 /** Plays the lines to a new session; then a second job arrives. Every share is found good. */
@@ -108,6 +112,8 @@ function replay(lines: readonly string[]): Exchange {
     send: (_session, text) => {
       for (const line of text.split('\n').filter((part) => part !== '')) sent.push(JSON.parse(line) as Line);
     },
+    sendShared: (_session, line) => sent.push(JSON.parse(line.toString('latin1')) as Line),
+    authorized: () => {},
     close: (_session, reason) => exchange.closed.push(reason),
   };
   const session = new Session(host, 1, '127.0.0.1', PORT);
@@ -129,7 +135,7 @@ function replay(lines: readonly string[]): Exchange {
   }
   sent = [];
   jobs.push(job(2));
-  session.sendJob(jobs[1] as BoardJob, false);
+  session.sendJob(jobs[1] as BoardJob);
   exchange.turns.push({ request: {}, sent });
   return exchange;
 }

@@ -41,6 +41,10 @@ export interface SessionHost extends PoolDifficulty {
   /** A verdict that is answered but not journaled (the peer never proved to be a miner). */
   countUnjournaled(verdict: ShareVerdict): void;
   send(session: Session, line: string): void;
+  /** A line that many sessions are sent: the same bytes for all. */
+  sendShared(session: Session, line: Buffer): void;
+  /** The first worker of the session is authorized. */
+  authorized(session: Session): void;
   close(session: Session, reason: string): void;
 }
 
@@ -104,6 +108,8 @@ export class Session implements ShareOwner {
   invalidShares = 0;
   /** Monotonic milliseconds of the last accepted share; of the connection before the first. */
   lastValidMs: number;
+  /** Lines that were no share, read or unreadable. */
+  otherRequests = 0;
 
   readonly #host: SessionHost;
   readonly #difficulty: SessionDifficulty;
@@ -118,7 +124,8 @@ export class Session implements ShareOwner {
   #jobDue = false;
   /** Job keys only grow: a job that was sent is never sent again. */
   #lastJobKey = 0;
-  #jobsSent = 0;
+  /** Previous block of the last job, display order hex; '' before the first. */
+  #lastTip = '';
 
   constructor(host: SessionHost, sessionNumber: number, remote: string, port: PortProfile) {
     this.#host = host;
@@ -161,6 +168,7 @@ export class Session implements ShareOwner {
       this.#dispatch(request, receivedUs);
       return;
     }
+    this.otherRequests++;
     this.#host.send(this, errorLine(request.id, 20, request.problem));
     if (++this.#malformed >= MALFORMED_MAX) this.#host.close(this, 'malformed');
   }
@@ -175,7 +183,7 @@ export class Session implements ShareOwner {
     const job = this.#host.currentJob();
     // Without a job the next one goes to everybody.
     if (job === null) return;
-    if (job.key > this.#lastJobKey) this.sendJob(job, this.#jobsSent === 0);
+    if (job.key > this.#lastJobKey) this.sendJob(job);
     else this.#host.needJob();
   }
 
@@ -189,6 +197,7 @@ export class Session implements ShareOwner {
     if (kept !== null) {
       this.#difficulty.resume(kept.difficulty, this.#host.nowMs());
       this.#lastJobKey = kept.lastJobKey;
+      this.#lastTip = kept.lastTip;
       if (!this.#negotiated) this.versionMask = kept.versionMask;
     }
     this.#agent = shown(agent, AGENT_MAX_CHARACTERS);
@@ -210,6 +219,7 @@ export class Session implements ShareOwner {
     this.recentUser = Buffer.from(user);
     this.recentIdentity = identity;
     this.names.set(identity, name);
+    if (first) this.#host.authorized(this);
     // The difficulty of a proxy is that of all its names: it goes by the first one.
     const remembered = first ? this.#host.recallDifficulty(name) : null;
     if (remembered !== null) this.proposeDifficulty(remembered, 'remembered');
@@ -250,16 +260,18 @@ export class Session implements ShareOwner {
   /**
    * Sends a job; a new difficulty goes out right before it, never alone (firmware applies it to the jobs it already
    * has). A job that was sent before is not sent again: firmware starts its extranonce2 anew and finds duplicates.
+   * The work of before is thrown away (clean_jobs) only when the tip has moved since the last job of this session.
    */
-  sendJob(job: BoardJob, clean: boolean): void {
+  sendJob(job: BoardJob): void {
     if (!this.subscribed || job.key <= this.#lastJobKey) return;
     const difficulty = this.#difficulty.announce(job, this.#host.nowMs());
     if (difficulty !== null) this.#host.send(this, notificationLine('mining.set_difficulty', [difficulty]));
     this.#owesJob = false;
     this.#jobDue = false;
     this.#lastJobKey = job.key;
-    this.#jobsSent++;
-    this.#host.send(this, clean ? job.message.notifyClean : job.message.notify);
+    const clean = job.message.previousBlockHash !== this.#lastTip;
+    this.#lastTip = job.message.previousBlockHash;
+    this.#host.sendShared(this, clean ? job.notifyClean : job.notify);
   }
 
   /** To be called about once a second: decides whether this miner needs another difficulty. */
@@ -285,6 +297,7 @@ export class Session implements ShareOwner {
       difficulty: this.#difficulty.keep(),
       versionMask: this.versionMask,
       lastJobKey: this.#lastJobKey,
+      lastTip: this.#lastTip,
     };
   }
 
@@ -335,8 +348,9 @@ export class Session implements ShareOwner {
       submit(this, id, params, receivedUs);
       return;
     }
+    this.otherRequests++;
     // Answer to a ping that some proxy sent in our name.
-    if (method === 'mining.pong') return;
+    if (method === 'mining.pong' && id === 'null') return;
     try {
       const handler = METHODS.get(method);
       if (handler === undefined) throw new StratumError(20, 'Unknown method');

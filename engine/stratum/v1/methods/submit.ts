@@ -14,6 +14,8 @@ import { hexInto, hexWord, PARAM, type SubmitParts } from '../submit-scanner.js'
  */
 const NTIME_AHEAD_MAX_SECONDS = 7200;
 const WORD = /^[0-9a-fA-F]{8}$/;
+/** NerdMiner leaves leading zeros out (BitMaker-hub/NerdMiner_v2). A duplicate is known by its hash, not by its text. */
+const NONCE = /^[0-9a-fA-F]{1,8}$/;
 const HEX = /^[0-9a-fA-F]*$/;
 
 export function submit(
@@ -132,11 +134,11 @@ type Refused = Pick<SessionRefusal, 'job' | 'verdict' | 'ntime' | 'nonce'>;
 function check(session: Session, params: readonly unknown[]): Share | Refused {
   const [, jobId, extranonce2, ntimeHex, nonceHex, versionBits] = params;
   const ntime = isWord(ntimeHex) ? Number.parseInt(ntimeHex, 16) : 0;
-  const nonce = isWord(nonceHex) ? Number.parseInt(nonceHex, 16) : 0;
+  const nonce = isNonce(nonceHex) ? Number.parseInt(nonceHex, 16) : 0;
   const refused = (verdict: ShareVerdict, job?: BoardJob): Refused => ({ job, verdict, ntime, nonce });
 
   if (params.length < 5 || params.length > 6 || typeof jobId !== 'string') return refused('malformed');
-  if (!isWord(ntimeHex) || !isWord(nonceHex)) return refused('malformed');
+  if (!isWord(ntimeHex) || !isNonce(nonceHex)) return refused('malformed');
   if (versionBits !== undefined && !isWord(versionBits)) return refused('malformed');
   if (typeof extranonce2 !== 'string' || !HEX.test(extranonce2)) return refused('malformed');
   const job = session.findJob(jobId);
@@ -153,6 +155,10 @@ function check(session: Session, params: readonly unknown[]): Share | Refused {
   // BIP310: without version bits the job's version stands; with them they replace the masked bits.
   const version = versionBits === undefined ? message.version : (message.version & ~mask) | (bits & mask);
   return { job, extranonce2: hexToBytes(extranonce2), version: version >>> 0, ntime, nonce };
+}
+
+function isNonce(value: unknown): value is string {
+  return typeof value === 'string' && NONCE.test(value);
 }
 
 function isWord(value: unknown): value is string {

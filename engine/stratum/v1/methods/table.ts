@@ -22,5 +22,6 @@ export const METHODS: ReadonlyMap<string, Handler> = new Map<string, Handler>([
   // this one does not: mining.configure is how versions are rolled here.
   ['mining.multi_version', () => true],
   ['mining.ping', () => 'pong'],
+  ['mining.pong', () => true],
   ['client.get_version', (session) => session.software],
 ]);

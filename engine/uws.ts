@@ -6,6 +6,8 @@ import { createRequire } from 'node:module';
 /** The part of uWebSockets.js that Millrace uses. Its own types are not reachable through its `exports`. */
 export interface Uws {
   App(): UwsApp;
+  /** Throws when the files cannot be read or do not belong together. */
+  SSLApp(options: { cert_file_name: string; key_file_name: string }): UwsApp;
   us_listen_socket_close(socket: UwsListenSocket): void;
   /** Port that the socket listens on. */
   us_socket_local_port(socket: UwsListenSocket): number;
@@ -18,6 +20,7 @@ export type UwsListenSocket = object;
 
 export interface UwsApp {
   any(pattern: string, handler: (res: UwsResponse, req: UwsRequest) => void): UwsApp;
+  ws<Data>(pattern: string, behavior: UwsWebSocketBehavior<Data>): UwsApp;
   /** Calls back, before it returns, with false when it cannot listen. */
   listen(
     host: string,
@@ -25,6 +28,8 @@ export interface UwsApp {
     options: number,
     done: (socket: UwsListenSocket | false) => void,
   ): UwsApp;
+  /** On all addresses: IPv6 and IPv4, or IPv4 where the machine has no IPv6. */
+  listen(port: number, options: number, done: (socket: UwsListenSocket | false) => void): UwsApp;
   /** Closes all connections and listen sockets at once. */
   close(): UwsApp;
 }
@@ -54,6 +59,35 @@ export interface UwsRequest {
   /** Lower-case name; empty text when absent. */
   getHeader(name: string): string;
   forEach(each: (name: string, value: string) => void): void;
+}
+
+export interface UwsWebSocketBehavior<Data> {
+  /** A longer message closes the connection. */
+  maxPayloadLength: number;
+  /** Seconds, 8 to 960, or 0 for never. Pings are sent before it runs out. */
+  idleTimeout: number;
+  /** Unsent bytes above which messages are dropped, or, with the next setting, the connection is closed. */
+  maxBackpressure: number;
+  closeOnBackpressureLimit: boolean;
+  open(ws: UwsWebSocket<Data>): void;
+  /** The bytes are only valid during the call. */
+  message(ws: UwsWebSocket<Data>, message: ArrayBuffer, isBinary: boolean): void;
+  drain(ws: UwsWebSocket<Data>): void;
+  /** Also after our own `end` and `close`, and then before they return. 1006: cut off, no close frame. */
+  close(ws: UwsWebSocket<Data>, code: number, message: ArrayBuffer): void;
+}
+
+/** Valid until its `close` handler was called; touching it later throws. */
+export interface UwsWebSocket<Data> {
+  /** 0: taken, waits for the kernel; 1: sent; 2: dropped. */
+  send(message: string | Uint8Array, isBinary: boolean): number;
+  getBufferedAmount(): number;
+  /** Sends a close frame. Afterwards the library alone has the socket, for 16 s at most. */
+  end(code: number, reason: string): void;
+  /** Cuts the connection at once. */
+  close(): void;
+  getRemoteAddressAsText(): ArrayBuffer;
+  getUserData(): Data;
 }
 
 const NAMES = ['uws-new', 'uws-compat'] as const;
