@@ -27,6 +27,7 @@ import type { JobMaker } from './job-maker.js';
 import type { NodeRpc } from './node/rpc.js';
 import type { Servers } from './servers.js';
 import type { SimFleet } from './sim-fleet.js';
+import type { PortProfile } from './stratum/port-profile.js';
 import type { ConnectionThreadStats } from './stratum/thread-messages.js';
 import type { BlockTemplate } from './work/template.js';
 
@@ -39,7 +40,8 @@ export interface PoolPictureOptions {
   shipper: Shipper;
   jobs: JobMaker;
   nodeId: number;
-  stratumPort: number;
+  /** Every port that miners can connect to, the main one first. */
+  ports: readonly PortProfile[];
 }
 
 const HASHES_PER_DIFFICULTY = 2 ** 32;
@@ -70,6 +72,9 @@ const EMPTY: StoredFigures = {
   },
   miners: [],
 };
+
+/** What a miner writes before the host. */
+const SCHEMES = { tcp: 'stratum+tcp', tls: 'stratum+ssl', ws: 'stratum+ws' } as const;
 
 export class PoolPicture {
   fleet: SimFleet | null = null;
@@ -137,7 +142,7 @@ export class PoolPicture {
     }
   }
 
-  /** Takes the count of the connection thread, once a second. */
+  /** Takes the counts of all connection threads together, about once a second. */
   connections(stats: ConnectionThreadStats): void {
     const before = this.#stats;
     this.#stats = stats;
@@ -174,7 +179,7 @@ export class PoolPicture {
 
   /** Gathers a picture. Never throws for a store that is away: its figures are null and its part is down. */
   async take(): Promise<PoolSnapshot> {
-    const { config, servers, stratumPort, jobs } = this.#options;
+    const { config, servers, ports, jobs } = this.#options;
     const now = performance.now();
     const shippedBefore = this.#shippedSeqs();
     const [clickhouse, stored] = await Promise.all([this.#readClickHouse(), this.#readPostgres(now)]);
@@ -212,15 +217,19 @@ export class PoolPicture {
         jobs_total: jobs.made,
       },
       stratum: {
-        port: stratumPort,
+        port: ports[0]?.port ?? 0,
         host: config.stratumHost,
-        urls: [`stratum+tcp://${host.includes(':') ? `[${host}]` : host}:${stratumPort}`],
+        urls: ports.map(
+          ({ kind, port }) => `${SCHEMES[kind]}://${host.includes(':') ? `[${host}]` : host}:${port}`,
+        ),
         connections: stats?.connections ?? 0,
         sessions_authorized: stats?.sessions ?? 0,
         miners: stats?.miners ?? 0,
         workers: stats?.workers ?? 0,
         accepted_total: stats?.accepted ?? 0,
         closed_total: stats?.closed ?? {},
+        bans: stats?.bans.length ?? 0,
+        tip: tipSpeed(stats),
       },
       shares: {
         answered_true: answered,
@@ -460,6 +469,12 @@ export class PoolPicture {
     return this.#difference;
   }
 
+  #stratumTrouble(): string | null {
+    if (this.#stats === null) return 'starting';
+    if (!this.#stats.duplicateFilterFull) return null;
+    return 'the duplicate filter is full and good shares are refused. Raise SHARE_CACHE_SIZE';
+  }
+
   #components(snapshot: PoolSnapshot, servers: Servers): ComponentSnapshot[] {
     const { config } = this.#options;
     const part = (
@@ -482,8 +497,8 @@ export class PoolPicture {
         'stratum',
         true,
         `${config.stratumHost}:${snapshot.stratum.port}`,
-        this.#stats === null ? 'starting' : null,
-        'starting',
+        this.#stratumTrouble(),
+        this.#stats === null ? 'starting' : 'degraded',
       ),
       part(
         'node',
@@ -544,4 +559,10 @@ function commitOfCheckout(): string {
   } catch {
     return '';
   }
+}
+
+function tipSpeed(stats: ConnectionThreadStats | null): PoolSnapshot['stratum']['tip'] {
+  if (stats?.tip == null) return null;
+  const { connections, firstMs, lastMs } = stats.tip;
+  return { connections, first_s: firstMs / 1000, last_s: lastMs / 1000 };
 }

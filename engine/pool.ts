@@ -16,6 +16,7 @@ import { blockSubsidy } from './bitcoin/subsidy.js';
 import { type BlockEvent, BlockLifecycle } from './block-lifecycle.js';
 import type { Config } from './config/load.js';
 import type { Logger } from './config/log.js';
+import { ConnectionThreads } from './connection-threads.js';
 import { JobMaker } from './job-maker.js';
 import { pendingCandidates } from './node/block-candidates.js';
 import { BlockSubmitter, type SubmitOutcome } from './node/block-submitter.js';
@@ -30,13 +31,7 @@ import { PoolPicture } from './pool-picture.js';
 import { type Part, type Servers, startServers } from './servers.js';
 import { SimFleet } from './sim-fleet.js';
 import { defaultCaps } from './stratum/admission.js';
-import type { PortProfile } from './stratum/port-profile.js';
-import type {
-  CandidateMessage,
-  ConnectionThreadSettings,
-  FromConnectionThread,
-  ToConnectionThread,
-} from './stratum/thread-messages.js';
+import type { CandidateMessage, JobMessage } from './stratum/thread-messages.js';
 
 /** What happened, for the live feed and the log. */
 export type PoolEvent =
@@ -60,8 +55,6 @@ export interface PoolOptions {
   /** A part without which the pool serves nobody is gone: it must be stopped and end as failed. */
   onFatal: () => void;
 }
-
-type Listening = Extract<FromConnectionThread, { type: 'listening' }>;
 
 const KIND_NAMES = { tcp: '(TCP)', tls: '(TLS)', ws: '(WebSocket)' } as const;
 const NODE_ID = 1;
@@ -97,7 +90,7 @@ export class Pool {
   /** What to stop, last started first. */
   readonly #stops: { what: string; stop: () => Promise<unknown> }[] = [];
   #rpc!: NodeRpc;
-  #connections!: Worker;
+  #connections!: ConnectionThreads;
   #api: Worker | null = null;
   #jobs!: JobMaker;
   #templates!: TemplateSource;
@@ -190,7 +183,7 @@ export class Pool {
     });
 
     const journalFolder = folder.file('journal');
-    const stratum = await this.#startConnections(journalFolder, epoch);
+    await this.#startConnections(journalFolder, epoch);
     const shipper = new Shipper(
       {
         journalFolder,
@@ -216,7 +209,7 @@ export class Pool {
       shipper,
       jobs: this.#jobs,
       nodeId: NODE_ID,
-      stratumPort: stratum.port,
+      ports: this.#connections.ports.flat(),
     });
     this.#onStop('picture', () => this.picture.close());
     await this.picture.recall();
@@ -320,90 +313,75 @@ export class Pool {
     });
   }
 
-  async #startConnections(journalFolder: string, epoch: number): Promise<{ port: number }> {
+  async #startConnections(journalFolder: string, epoch: number): Promise<void> {
     const config = this.#config;
-    const settings: ConnectionThreadSettings = {
-      host: config.stratumHost,
-      ports: config.stratumPorts,
-      tls: config.tls,
-      proxyFrom: config.proxyProtocolFrom,
-      reusePort: false,
-      network: config.network,
-      software: `millrace/${this.#options.version}`,
-      caps: { ...defaultCaps(config.maxConnections), perAddress: config.maxConnectionsPerAddress },
-      banSeconds: config.banDurationS,
-      shareDifficulty: config.shareDifficulty,
-      vardiff: config.vardiff,
-      duplicateFilterEntries: config.duplicateFilterEntries,
-      hashWorkers: config.hashWorkers,
-      journalFolder,
-      nodeId: NODE_ID,
-      lane: 0,
-      epoch,
-      extranonce2Bytes: EXTRANONCE2_BYTES,
-    };
-    const worker = new Worker(new URL('./stratum/connection-thread.js', import.meta.url), {
-      name: 'connections',
-      workerData: settings,
+    const threads = config.connectionThreads;
+    const share = (count: number): number => Math.ceil(count / threads);
+    this.#connections = await ConnectionThreads.start({
+      settings: {
+        host: config.stratumHost,
+        ports: config.stratumPorts,
+        tls: config.tls,
+        proxyFrom: config.proxyProtocolFrom,
+        network: config.network,
+        software: `millrace/${this.#options.version}`,
+        caps: {
+          ...defaultCaps(share(config.maxConnections)),
+          perAddress: share(config.maxConnectionsPerAddress),
+        },
+        banSeconds: config.banDurationS,
+        shareDifficulty: config.shareDifficulty,
+        vardiff: config.vardiff,
+        duplicateFilterEntries: share(config.duplicateFilterEntries),
+        hashWorkers: share(config.hashWorkers),
+        epoch,
+        extranonce2Bytes: EXTRANONCE2_BYTES,
+      },
+      lanes: [{ lane: 0, nodeId: NODE_ID, journalFolder }],
+      onCandidate: (candidate) => this.#track(this.#submitCandidate(candidate)),
+      onNeedJob: (lane) => this.#renewJob(lane),
+      onStats: (stats) => this.picture?.connections(stats),
+      onLog: (level, message, fields) => this.#log[level]({ part: 'stratum', ...fields }, message),
+      onFailed: (error) => {
+        this.#log.fatal({ err: error }, 'a connection thread failed: the pool cannot serve miners and ends');
+        this.#options.onFatal();
+      },
     });
-    this.#connections = worker;
-    const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
     this.#onStop('connections', async () => {
-      this.#toConnections({ type: 'drain' });
-      await within(exited, THREAD_STOP_MS);
-      await worker.terminate();
+      await this.#connections.drain();
       // Blocks are on disk: what no node takes now is submitted again at the next start.
       await within(Promise.allSettled(this.#blockWork), BLOCK_WORK_MS);
     });
-    const listening = await new Promise<Listening>((resolve, reject) => {
-      worker.on('error', reject);
-      worker.on('message', (message: FromConnectionThread) => {
-        if (message.type === 'listening') resolve(message);
-        else if (message.type === 'failed')
-          reject(new Error(`The connection thread cannot start: ${message.reason}`));
-        else this.#fromConnections(message);
-      });
-    });
-    worker.on('error', (error) => {
-      this.#log.fatal({ err: error }, 'the connection thread failed: the pool cannot serve miners and ends');
-      this.#options.onFatal();
-    });
-    const [main] = listening.ports as [PortProfile, ...PortProfile[]];
-    this.stratumPort = main.port;
-    for (const [index, { name, kind, port }] of listening.ports.entries()) {
-      const wanted = config.stratumPorts[index]?.port ?? 0;
-      if (wanted !== 0 && port !== wanted)
+    this.#listPorts();
+  }
+
+  /** Adds the ports to the startup table. */
+  #listPorts(): void {
+    const { stratumHost, stratumPorts } = this.#config;
+    const [first = [], ...others] = this.#connections.ports;
+    for (const [index, { name, kind, port }] of first.entries()) {
+      const wanted = stratumPorts[index]?.port ?? 0;
+      if (wanted !== 0 && port !== wanted) {
         this.#log.warn(`port ${wanted} is busy: miners connect to ${port}`);
+      }
+      const more = others.map((ports) => ports[index]?.port).filter((other) => other !== port);
+      const workers = this.#connections.hashWorkers;
       this.parts.push({
         name: index === 0 ? 'Stratum V1' : `Stratum V1 ${KIND_NAMES[kind]}`,
         where:
-          index === 0
-            ? `${config.stratumHost}:${port}, ${listening.hashWorkers} hash worker${listening.hashWorkers === 1 ? '' : 's'}`
-            : `${config.stratumHost}:${port} (${name})`,
+          [`${stratumHost}:${port}`, ...more].join(' ') +
+          (index === 0 ? `, ${workers} hash worker${workers === 1 ? '' : 's'}` : ` (${name})`),
         setting: index === 0 ? 'STRATUM_PORT' : 'STRATUM_PORTS',
       });
     }
-    return main;
+    this.stratumPort = first[0]?.port ?? 0;
   }
 
-  #fromConnections(message: FromConnectionThread): void {
-    switch (message.type) {
-      case 'candidate':
-        this.#track(this.#submitCandidate(message.candidate));
-        break;
-      case 'need_job': {
-        const template = this.#templates?.current;
-        if (template !== undefined) this.#sendJob(template, 'retarget', false);
-        break;
-      }
-      case 'stats':
-        this.picture?.connections(message.stats);
-        break;
-      case 'log':
-        this.#log[message.level]({ part: 'stratum', ...message.fields }, message.message);
-        break;
-      default:
-    }
+  /** Sessions of that thread wait for a new difficulty, and it goes out with a fresh job only. */
+  #renewJob(lane: number): void {
+    const template = this.#templates?.current;
+    const job = template === undefined ? null : this.#makeJob(template);
+    if (job !== null) this.#connections.putUpForWaiting(lane, job);
   }
 
   /** Resolves with the first job, or after a while without one: the node may come later. */
@@ -444,11 +422,13 @@ export class Pool {
     await within(first, FIRST_JOB_MS);
   }
 
-  #takeTemplate({ template, reason, isEmpty, spread }: TemplateEvent): void {
+  #takeTemplate({ template, reason, isEmpty, spread, tipSeenMs }: TemplateEvent): void {
     // Compared here and not taken from the event: the tip may have moved more than once since the last job.
     const clean = template.previousBlockHash !== this.#tipHash;
     this.#tipHash = template.previousBlockHash;
-    this.#sendJob(template, 'all', spread);
+    const job = this.#makeJob(template);
+    const seenAtMs = clean ? performance.timeOrigin + tipSeenMs : null;
+    if (job !== null) this.#connections.putUp(job, spread, seenAtMs);
     // Nobody else has our own chain: it must survive its only node being killed. It keeps the node from all
     // else, so not while the full template behind an empty one is on its way.
     const isNewTip = clean || reason === 'full';
@@ -457,13 +437,14 @@ export class Pool {
     this.fleet?.pace(template.height, this.picture.networkDifficulty);
   }
 
-  #sendJob(template: TemplateEvent['template'], audience: 'all' | 'retarget', spread: boolean): void {
+  #makeJob(template: TemplateEvent['template']): JobMessage | null {
     try {
-      this.#toConnections({ type: 'job', job: this.#jobs.make(template), audience, spread });
+      return this.#jobs.make(template);
     } catch (error) {
       this.#log.error(
         `no job can be made of the template at height ${template.height}: ${(error as Error).message}`,
       );
+      return null;
     }
   }
 
@@ -626,10 +607,6 @@ export class Pool {
     } finally {
       this.#picturing = false;
     }
-  }
-
-  #toConnections(message: ToConnectionThread): void {
-    this.#connections.postMessage(message);
   }
 
   #toApi(message: ToApiThread): void {

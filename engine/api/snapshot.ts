@@ -148,6 +148,10 @@ export interface PoolSnapshot {
     accepted_total: number;
     /** Closed since this start, by a closed list of reasons. */
     closed_total: Record<string, number>;
+    /** Addresses that may not connect now. */
+    bans: number;
+    /** How long the last new tip took from the node to the first and the last connection; null before the first. */
+    tip: { connections: number; first_s: number; last_s: number } | null;
   };
 
   shares: {

@@ -102,6 +102,11 @@ export class PoolMetrics {
     this.#set('pool_miners', stratum.miners, { state: 'connected' });
     this.#set('pool_workers', stratum.workers, { state: 'connected' });
     this.#count('pool_stratum_accepted_total', [[{ proto }, stratum.accepted_total]]);
+    this.#set('pool_stratum_bans', stratum.bans, { proto });
+    this.#setEach('pool_new_block_to_notify_seconds', 'edge', [
+      ['first', stratum.tip?.first_s ?? null],
+      ['last', stratum.tip?.last_s ?? null],
+    ]);
     this.#count(
       'pool_stratum_closed_total',
       Object.entries(stratum.closed_total)
@@ -236,6 +241,12 @@ export class PoolMetrics {
     gauge(
       'pool_round_effort_ratio',
       'Work since the last block / expected work of a block; 1 is average luck',
+    );
+    gauge('pool_stratum_bans', 'Addresses that may not connect now', 'proto');
+    gauge(
+      'pool_new_block_to_notify_seconds',
+      'From hearing of the last new block to its job written to the first and the last connection',
+      'edge',
     );
     gauge('pool_blocks_immature', 'Blocks of the pool that are not mature yet');
     gauge('pool_balance_sats', 'What the pool holds for miners, and its own fees', 'state');

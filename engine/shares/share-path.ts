@@ -8,6 +8,7 @@ import { JournalWriteError, type JournalWriter } from '../../storage/journal/wri
 import {
   RESULT_MEETS_NETWORK,
   RESULT_MEETS_SHARE,
+  RESULT_REFUSED,
   SHARE_SLOT,
   SHARE_SLOT_BYTES,
   SHARE_SLOTS,
@@ -103,6 +104,8 @@ export interface SharePathOptions {
   onCandidate: (candidate: BlockCandidate) => void;
   /** The journal refused (disk full or failing), or takes frames again. */
   onJournal: (error: JournalWriteError | null) => void;
+  /** Something that only a fault of ours explains; for the log. */
+  onFault: (message: string) => void;
   /** Once per turn, after the answers of the batch were handed to their owners. */
   onSettled: () => void;
 }
@@ -110,6 +113,7 @@ export interface SharePathOptions {
 const ACCEPTED = verdictByName('accepted');
 const STALE = verdictByName('stale');
 const LOW = verdictByName('low_difficulty');
+const MALFORMED = verdictByName('malformed');
 const DUPLICATE = verdictByName('duplicate');
 const STORAGE_FAILED = verdictByName('storage_failed');
 const FILTER_FULL = verdictByName('filter_full');
@@ -338,6 +342,10 @@ export class SharePath {
         else this.#remembered.push(slot);
         block = meetsNetwork && seen === 'new';
       }
+    } else if ((result & RESULT_REFUSED) !== 0) {
+      verdict = MALFORMED;
+      // What gets here has passed the checks of session and board: they and the kernel disagree.
+      this.#options.onFault(`the kernel refuses a share of job slot ${job.slot}: please report this`);
     }
     if (block) this.#announceBlock(slot, owner, job, word);
     this.#journalShare(slot, owner, job, target, verdict, block, word);

@@ -14,7 +14,7 @@ import { type HashWorkerTask, RING, RING_CONTROL_BYTES, WORKER } from './share-r
  */
 const INLINE_MAX_US = 40;
 /** The same while results are fetched in passing and nobody is woken. */
-const INLINE_MAX_FLOWING_US = 4;
+const INLINE_MAX_FLOWING_US = 8;
 /** Before anything was measured: a share with a dozen merkle branches. */
 const FIRST_SHARE_US = 3;
 /** Shares hashed at once; fewer in a measurement say nothing of the cost of many. */

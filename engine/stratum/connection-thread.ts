@@ -9,7 +9,7 @@ import { DuplicateFilter } from '../shares/duplicate-filter.js';
 import { SharePath, type Submission } from '../shares/share-path.js';
 import { ValidationPool } from '../shares/validation-pool.js';
 import { ExtranonceLeases } from '../work/extranonce.js';
-import { type ShareVerdict, VERDICTS } from '../work/verdict.js';
+import { type ShareVerdict, VERDICTS, verdictByName } from '../work/verdict.js';
 import { Connections } from './connections.js';
 import { DifficultyMemory } from './difficulty-memory.js';
 import { type BoardJob, JobBoard } from './job-board.js';
@@ -20,13 +20,15 @@ import type {
   ConnectionThreadSettings,
   ConnectionThreadStats,
   FromConnectionThread,
-  JobMessage,
   ToConnectionThread,
 } from './thread-messages.js';
 import { BalancerList } from './transports/proxy-protocol.js';
 import type { UserName } from './user-name.js';
 import type { Session, SessionHost } from './v1/session.js';
 
+type PutUp = Extract<ToConnectionThread, { type: 'job' }>;
+
+const FILTER_FULL = verdictByName('filter_full').code;
 const SWEEP_MS = 100;
 const HOUSEKEEPING_MS = 1000;
 const NEED_JOB_EVERY_MS = 2000;
@@ -87,6 +89,7 @@ class ConnectionThread implements SessionHost {
   #nextIdentity = 1;
   #failing: string | null = null;
   #sealFailed = false;
+  #refusedByFilter = 0;
   #neededJobAt = Number.NEGATIVE_INFINITY;
   #draining = false;
   readonly #timers: NodeJS.Timeout[] = [];
@@ -128,6 +131,7 @@ class ConnectionThread implements SessionHost {
         post({ type: 'candidate', candidate: { ...candidate, account, worker } });
       },
       onJournal: (error) => this.#journalState(error),
+      onFault: (message) => this.#log('error', message),
       onSettled: () => this.#connections.flush(),
     });
     this.#connections = new Connections({
@@ -160,7 +164,7 @@ class ConnectionThread implements SessionHost {
   }
 
   handle(message: ToConnectionThread): void {
-    if (message.type === 'job') this.#putUpJob(message.job, message.audience, message.spread);
+    if (message.type === 'job') this.#putUpJob(message);
     else void this.#drain();
   }
 
@@ -283,7 +287,8 @@ class ConnectionThread implements SessionHost {
     }
   }
 
-  #putUpJob(message: JobMessage, audience: 'all' | 'retarget', spread: boolean): void {
+  #putUpJob(put: PutUp): void {
+    const { job: message, audience, spread, tipSeenAtMs } = put;
     let job: BoardJob;
     try {
       job = this.#board.add(message, audience === 'all');
@@ -303,7 +308,8 @@ class ConnectionThread implements SessionHost {
       branch: message.branch.map((hash) => Buffer.from(hash).toString('hex')),
       networkDifficulty: message.networkDifficulty,
     });
-    this.#connections.putUp(job, audience === 'all' ? 'all' : 'waiting', spread);
+    if (audience === 'all') this.#connections.putUpForAll(job, spread, tipSeenAtMs);
+    else this.#connections.putUpForWaiting(job);
     this.#leases.expire(this.#board.oldestKey);
   }
 
@@ -345,6 +351,9 @@ class ConnectionThread implements SessionHost {
     for (const { code, name } of VERDICTS) {
       verdicts[name] = (this.#shares.counts[code] ?? 0) + (this.#unjournaled.get(name) ?? 0);
     }
+    const refusedByFilter = this.#shares.counts[FILTER_FULL] ?? 0;
+    const duplicateFilterFull = refusedByFilter > this.#refusedByFilter;
+    this.#refusedByFilter = refusedByFilter;
     const { not_accepted: _, ...early } = this.#listeners?.refused ?? {};
     const stats: ConnectionThreadStats = {
       connections: this.#connections.count,
@@ -360,6 +369,8 @@ class ConnectionThread implements SessionHost {
       heaviestDifficulty: this.#shares.heaviestDifficulty,
       workersByAccount: this.#roster.workersByAccount(ACCOUNTS_SHOWN),
       duplicateFilterEntries: this.#filter.count,
+      duplicateFilterFull,
+      tip: this.#connections.tip,
       journal: {
         nextSeq: this.#journal.nextSeq,
         acceptedTotal: this.#journal.acceptedTotal,

@@ -31,6 +31,15 @@ export interface ConnectionsOptions {
   log: (level: 'info' | 'warn', message: string) => void;
 }
 
+export interface TipSpeed {
+  /** Epoch milliseconds. */
+  readonly seenAtMs: number;
+  readonly connections: number;
+  /** From then until the first slice and the last one were handed to the kernel. */
+  firstMs: number;
+  lastMs: number;
+}
+
 /** Shares in flight at which a session's wire is not read until some are answered. */
 const IN_FLIGHT_MAX = 1024;
 const SUBSCRIBE_WITHIN_MS = 15_000;
@@ -60,6 +69,8 @@ export class Connections implements ConnectionOwner {
   #blameable = true;
   #waitsForJob = false;
   #newest: BoardJob | null = null;
+  #tip: TipSpeed | null = null;
+  #tipUnderWay: TipSpeed | null = null;
 
   constructor(options: ConnectionsOptions) {
     this.#options = options;
@@ -67,7 +78,7 @@ export class Connections implements ConnectionOwner {
     this.#bans = new BanList(options.nowMs, options.neverBanned);
     this.#broadcast = new Broadcast(
       (session) => this.#giveNewest(session),
-      () => this.flush(),
+      () => this.#sliceSent(),
     );
   }
 
@@ -98,6 +109,11 @@ export class Connections implements ConnectionOwner {
   /** True when, in the last sweep, a session waited for a job it has not been sent. */
   get waitsForJob(): boolean {
     return this.#waitsForJob;
+  }
+
+  /** How fast the last new tip reached everybody; null before the first. */
+  get tip(): TipSpeed | null {
+    return this.#tip;
   }
 
   nowUs(): number {
@@ -190,13 +206,23 @@ export class Connections implements ConnectionOwner {
     }
   }
 
-  /** A job for everybody, or for those that wait for one. `spread`: over seconds, since the old work is still good. */
-  putUp(job: BoardJob, audience: 'all' | 'waiting', spread: boolean): void {
+  /**
+   * A job for everybody.
+   * @param spread over seconds, since the old work is still good
+   * @param tipSeenAtMs when the pool heard of its tip, epoch milliseconds; null where the tip is not new
+   */
+  putUpForAll(job: BoardJob, spread: boolean, tipSeenAtMs: number | null): void {
     this.#newest = job;
-    if (audience === 'all') {
-      this.#broadcast.begin(this.#all.keys(), spread);
-      return;
-    }
+    this.#tipUnderWay =
+      tipSeenAtMs === null
+        ? null
+        : { seenAtMs: tipSeenAtMs, connections: this.#all.size, firstMs: 0, lastMs: 0 };
+    this.#broadcast.begin(this.#all.keys(), spread);
+  }
+
+  /** A job for those that wait for one. */
+  putUpForWaiting(job: BoardJob): void {
+    this.#newest = job;
     for (const session of this.#all.keys()) if (session.waitsForJob) this.#giveNewest(session);
     this.flush();
   }
@@ -224,6 +250,18 @@ export class Connections implements ConnectionOwner {
 
   closeAll(reason: string): void {
     for (const connection of [...this.#all.values()]) this.end(connection, reason);
+  }
+
+  #sliceSent(): void {
+    this.flush();
+    const tip = this.#tipUnderWay;
+    if (tip === null) return;
+    const tookMs = this.#options.nowUs() / 1000 - tip.seenAtMs;
+    if (tip.firstMs === 0) tip.firstMs = tookMs;
+    if (this.#broadcast.running) return;
+    tip.lastMs = tookMs;
+    this.#tip = tip;
+    this.#tipUnderWay = null;
   }
 
   #refuse(reason: string): null {

@@ -70,6 +70,8 @@ export type ToConnectionThread =
       job: JobMessage;
       /** Not urgent: the job before is as good for a while, so it may reach sessions over some seconds. */
       spread: boolean;
+      /** When the pool first heard of its tip, epoch milliseconds with fraction; null where the tip is not new. */
+      tipSeenAtMs: number | null;
       /** `retarget`: a fresh job made only to carry new difficulties, for the sessions that wait for one. */
       audience: 'all' | 'retarget';
     }
@@ -102,6 +104,10 @@ export interface ConnectionThreadStats {
   /** Connected workers of each account, at most 1000 accounts. */
   workersByAccount: [account: string, workers: number][];
   duplicateFilterEntries: number;
+  /** Good shares were refused in the last second because the filter is full. */
+  duplicateFilterFull: boolean;
+  /** How long the last new tip took to the first and the last connection, written out; null before the first. */
+  tip: { connections: number; firstMs: number; lastMs: number } | null;
   journal: {
     nextSeq: number;
     acceptedTotal: number;

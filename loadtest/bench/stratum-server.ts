@@ -123,7 +123,7 @@ function templateNow(): BlockTemplate {
 }
 
 function send(audience: 'all' | 'retarget'): void {
-  post({ type: 'job', job: jobs.make(template), audience, spread: false });
+  post({ type: 'job', job: jobs.make(template), audience, spread: false, tipSeenAtMs: null });
 }
 
 function post(message: ToConnectionThread): void {

@@ -44,6 +44,8 @@ export function sampleSnapshot(changes: Partial<PoolSnapshot> = {}): PoolSnapsho
         workers: 3,
         accepted_total: 9,
         closed_total: { by_peer: 4, no_subscribe: 1, 'Bad Label': 7 },
+        bans: 2,
+        tip: { connections: 3, first_s: 0.002, last_s: 0.05 },
       },
     },
     shares: {

@@ -204,6 +204,8 @@ describe('API thread', () => {
       'pool_stratum_connections{proto="sv1"} 4',
       'pool_stratum_accepted_total{proto="sv1"} 9',
       'pool_stratum_closed_total{proto="sv1",reason="no_subscribe"} 1',
+      'pool_stratum_bans{proto="sv1"} 2',
+      'pool_new_block_to_notify_seconds{edge="last"} 0.05',
       'pool_shares_total{proto="sv1",result="accepted"} 1500',
       'pool_shares_total{proto="sv1",result="stale"} 3',
       'pool_share_difficulty_total{result="accepted"} 0.015',

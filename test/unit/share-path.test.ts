@@ -72,6 +72,9 @@ function pathOn(validation: ValidationPool): SharePath {
     nowUs: () => Date.now() * 1000,
     onCandidate: (candidate) => candidates.push(candidate),
     onJournal: () => {},
+    onFault: (message) => {
+      throw new Error(message);
+    },
     onSettled: () => {},
   });
 }

@@ -57,6 +57,9 @@ beforeEach(async () => {
     ...{ memory, pool, filter, journal, nowUs: () => Date.now() * 1000 },
     onCandidate: (candidate) => candidates.push(candidate),
     ...{ onJournal: () => {}, onSettled: () => {} },
+    onFault: (message) => {
+      throw new Error(message);
+    },
   });
   host.sharePath = path;
   host.onPutUp = ({ key }) => journal.defineJob(key, JOB_IN_JOURNAL);
