@@ -135,7 +135,8 @@ describe('a fleet of simulated miners', () => {
 
   it('gives every miner its share of the hash rate', async () => {
     const pool = await poolThat(withJob(1e-10));
-    fleetOf(pool, { miners: 5, hashrateHs: 5_000, threads: 2 });
+    // One thread: on a busy machine the system may give two of them unequal time.
+    fleetOf(pool, { miners: 5, hashrateHs: 5_000, threads: 1 });
     await until(() => pool.connections.length === 5 && pool.connections.every((c) => c.submits().length > 0));
     const start = pool.connections.map((c) => c.submits().length);
     await until(() => submitsOf(pool).length > 2_000);
