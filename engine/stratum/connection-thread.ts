@@ -8,7 +8,7 @@ import { createSlab } from '../../wasm/kernel.js';
 import { DuplicateFilter } from '../shares/duplicate-filter.js';
 import { SharePath, type Submission } from '../shares/share-path.js';
 import { ValidationPool } from '../shares/validation-pool.js';
-import { ExtranonceLeases } from '../work/extranonce.js';
+import { EXTRANONCE1_BYTES, ExtranonceLeases } from '../work/extranonce.js';
 import { type ShareVerdict, VERDICTS, verdictByName } from '../work/verdict.js';
 import { Connections } from './connections.js';
 import { DifficultyMemory } from './difficulty-memory.js';
@@ -37,6 +37,7 @@ const DRAIN_WITHIN_MS = 5000;
 const HANG_UP_WITHIN_MS = 3000;
 const ACCOUNTS_SHOWN = 1000;
 const BANS_SHOWN = 100;
+const WARNINGS_MAX = 100;
 const DELAY_SAMPLE_MS = 10;
 /** User names whose last difficulty is remembered, and for how long. */
 const REMEMBERED_MAX = 100_000;
@@ -85,6 +86,7 @@ class ConnectionThread implements SessionHost {
   readonly #leaving = new Set<Session>();
   readonly #unjournaled = new Map<ShareVerdict, number>();
   readonly #delay = monitorEventLoopDelay({ resolution: DELAY_SAMPLE_MS });
+  readonly #warned = new Set<string>();
   #listeners: Listeners | null = null;
   #nextIdentity = 1;
   #failing: string | null = null;
@@ -106,6 +108,7 @@ class ConnectionThread implements SessionHost {
     });
     this.#board = new JobBoard({
       memory: this.#memory,
+      extranonceBytes: EXTRANONCE1_BYTES + settings.extranonce2Bytes,
       nowMs,
       // What is not credited cannot be credited twice: its hashes need not be remembered.
       onStale: (job) => this.#filter.forgetJob(job.key),
@@ -211,6 +214,12 @@ class ConnectionThread implements SessionHost {
     this.#names.set(id, name);
     this.#roster.add(name);
     return id;
+  }
+
+  warnOnce(message: string): void {
+    if (this.#warned.has(message) || this.#warned.size >= WARNINGS_MAX) return;
+    this.#warned.add(message);
+    this.#log('warn', message);
   }
 
   authorized(session: Session): void {

@@ -349,6 +349,7 @@ export class Connections implements ConnectionOwner {
   #drop(connection: Connection): void {
     const { wire, ticket } = connection;
     const { banSeconds, log } = this.#options;
+    connection.session.showMessage('Closed: nothing but bad shares for minutes. Check hardware and settings');
     this.end(connection, 'bad_work');
     // A ban would hit the whole farm of a broken machine.
     if (banSeconds === 0 || ticket.neighbours > 0) return;

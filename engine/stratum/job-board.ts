@@ -17,6 +17,8 @@ const STALE_MAX = 64;
 
 export interface BoardJob extends ShareJob {
   readonly message: JobMessage;
+  /** Of the coinbase as miners hash it, extranonces included. */
+  readonly coinbaseBytes: number;
   /** mining.notify lines with clean_jobs false and true, newline included: the same bytes for everybody. */
   readonly notify: Buffer;
   readonly notifyClean: Buffer;
@@ -29,6 +31,8 @@ export interface BoardJob extends ShareJob {
 
 export interface JobBoardOptions {
   memory: WebAssembly.Memory;
+  /** Both extranonces together. */
+  extranonceBytes: number;
   /** Monotonic milliseconds. */
   nowMs: () => number;
   /** The tip moved on: no share of the job is credited any more. */
@@ -39,6 +43,7 @@ export interface JobBoardOptions {
 
 export class JobBoard {
   readonly #memory: WebAssembly.Memory;
+  readonly #extranonceBytes: number;
   readonly #nowMs: () => number;
   readonly #onStale: (job: BoardJob) => void;
   readonly #onDead: (job: BoardJob) => void;
@@ -50,6 +55,7 @@ export class JobBoard {
 
   constructor(options: JobBoardOptions) {
     this.#memory = options.memory;
+    this.#extranonceBytes = options.extranonceBytes;
     this.#nowMs = options.nowMs;
     this.#onStale = options.onStale;
     this.#onDead = options.onDead;
@@ -99,6 +105,7 @@ export class JobBoard {
       slot,
       inFlight: 0,
       message,
+      coinbaseBytes: message.coinbase1.length + this.#extranonceBytes + message.coinbase2.length,
       notify: Buffer.from(message.notify, 'latin1'),
       notifyClean: Buffer.from(message.notifyClean, 'latin1'),
       supersededAtMs: Number.POSITIVE_INFINITY,

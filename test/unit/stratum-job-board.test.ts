@@ -16,6 +16,7 @@ beforeEach(() => {
   stale = [];
   dead = [];
   board = new JobBoard({
+    extranonceBytes: 12,
     memory: createSlab(),
     nowMs: () => now,
     onStale: (job) => stale.push(job.key),

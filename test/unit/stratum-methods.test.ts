@@ -252,3 +252,18 @@ describe('what counts against a miner', () => {
     expect([peer.session.invalidShares, host.unjournaled]).toEqual([1, ['unauthorized']]);
   });
 });
+
+describe('firmware that cannot take our coinbase', () => {
+  it('is told to the operator by name, once a job is sent to it', () => {
+    const host = new SmallHost();
+    host.putUp();
+    const nerd = host.connect();
+    nerd.say({ id: 1, method: 'mining.subscribe', params: ['NerdMinerV2/1.0'] });
+    expect(host.warnings).toEqual([]);
+    host.putUp({ coinbase2: new Uint8Array(300) });
+    expect(host.warnings).toEqual([expect.stringMatching(/^nerdminer .* 255 bytes, ours have 382/)]);
+    const other = host.connect();
+    other.say({ id: 1, method: 'mining.subscribe', params: ['cgminer/4.11'] });
+    expect(host.warnings).toHaveLength(1);
+  });
+});

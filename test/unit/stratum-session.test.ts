@@ -46,7 +46,7 @@ function job(key: number, overrides: Partial<JobMessage> = {}): BoardJob {
   };
   const [notify, notifyClean] = [Buffer.from(message.notify), Buffer.from(message.notifyClean)] as const;
   return {
-    ...{ key, slot: 0, inFlight: 0, message, notify, notifyClean },
+    ...{ key, slot: 0, inFlight: 0, message, coinbaseBytes: 200, notify, notifyClean },
     ...{ supersededAtMs: 0, stale: false, gone: false },
   };
 }
@@ -81,6 +81,7 @@ function harness(startDifficulty = 4): Harness {
     countUnjournaled: (verdict) => unjournaled.push(verdict),
     send: (_session, line) => out.push(JSON.parse(line)),
     sendShared: (_session, line) => out.push(JSON.parse(line.toString('latin1'))),
+    warnOnce: () => {},
     authorized: () => {},
     close: (_session, reason) => closed.push(reason),
   };

@@ -58,6 +58,7 @@ export class SmallHost implements SessionHost {
   readonly unjournaled: ShareVerdict[] = [];
   readonly agents: string[] = [];
   readonly closed: string[] = [];
+  readonly warnings: string[] = [];
   jobsNeeded = 0;
   nextIdentity = 1;
   #nextSession = 1;
@@ -74,6 +75,7 @@ export class SmallHost implements SessionHost {
     this.difficulties = new DifficultyMemory({ limit: 100, ageMaxMs: 86_400_000, nowMs });
     this.board = new JobBoard({
       memory: this.memory,
+      extranonceBytes: 12,
       nowMs,
       onStale: (job) => this.onStale(job),
       onDead: (job) => this.onDead(job),
@@ -146,6 +148,10 @@ export class SmallHost implements SessionHost {
   }
 
   authorized(): void {}
+
+  warnOnce(message: string): void {
+    this.warnings.push(message);
+  }
 
   close(session: Session, reason: string): void {
     this.closed.push(reason);

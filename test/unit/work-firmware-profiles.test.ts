@@ -74,7 +74,7 @@ function job(key: number): BoardJob {
   };
   const [notify, notifyClean] = [Buffer.from(message.notify), Buffer.from(message.notifyClean)] as const;
   return {
-    ...{ key, slot: 0, inFlight: 0, message, notify, notifyClean },
+    ...{ key, slot: 0, inFlight: 0, message, coinbaseBytes: 200, notify, notifyClean },
     ...{ supersededAtMs: 0, stale: false, gone: false },
   };
 }
@@ -113,6 +113,7 @@ function replay(lines: readonly string[]): Exchange {
       for (const line of text.split('\n').filter((part) => part !== '')) sent.push(JSON.parse(line) as Line);
     },
     sendShared: (_session, line) => sent.push(JSON.parse(line.toString('latin1')) as Line),
+    warnOnce: () => {},
     authorized: () => {},
     close: (_session, reason) => exchange.closed.push(reason),
   };

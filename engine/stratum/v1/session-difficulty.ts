@@ -152,7 +152,9 @@ export class SessionDifficulty {
   }
 
   #bounded(difficulty: number): number {
-    return Math.min(this.#ceiling, Math.max(this.#floor, difficulty));
+    // AxeOS and others cut fractions off: they would send shares below the target.
+    const whole = difficulty < 1 ? difficulty : Math.round(difficulty);
+    return Math.min(this.#ceiling, Math.max(this.#floor, whole));
   }
 
   #newVardiff(difficulty: number, nowMs: number): Vardiff | null {

@@ -4,6 +4,7 @@
 
 import type { NetworkName } from '../../bitcoin/networks.js';
 import type { ShareOwner, ShareTarget } from '../../shares/share-path.js';
+import { DEFAULT_FIRMWARE, firmwareProfile } from '../../work/firmware-profiles.js';
 import { type ShareVerdict, type VerdictFacts, verdictByName } from '../../work/verdict.js';
 import type { BoardJob } from '../job-board.js';
 import type { PortProfile } from '../port-profile.js';
@@ -43,6 +44,8 @@ export interface SessionHost extends PoolDifficulty {
   send(session: Session, line: string): void;
   /** A line that many sessions are sent: the same bytes for all. */
   sendShared(session: Session, line: Buffer): void;
+  /** Something about miners of a kind that the operator should know; logged once for each text. */
+  warnOnce(message: string): void;
   /** The first worker of the session is authorized. */
   authorized(session: Session): void;
   close(session: Session, reason: string): void;
@@ -114,7 +117,8 @@ export class Session implements ShareOwner {
   readonly #host: SessionHost;
   readonly #difficulty: SessionDifficulty;
   #agent = '';
-  #firmware = '';
+  #software = '';
+  #firmware = DEFAULT_FIRMWARE;
   #malformed = 0;
   #negotiated = false;
   #announcedMask = 0;
@@ -201,6 +205,7 @@ export class Session implements ShareOwner {
       if (!this.#negotiated) this.versionMask = kept.versionMask;
     }
     this.#agent = shown(agent, AGENT_MAX_CHARACTERS);
+    this.#firmware = firmwareProfile(this.#agent === '' ? this.#software : this.#agent);
     this.subscribed = true;
     this.#jobDue = true;
     return true;
@@ -208,12 +213,12 @@ export class Session implements ShareOwner {
 
   /** What mining.configure says of the firmware; used where mining.subscribe says nothing. */
   nameFirmware(text: string): void {
-    this.#firmware = shown(text, AGENT_MAX_CHARACTERS);
+    this.#software = shown(text, AGENT_MAX_CHARACTERS);
   }
 
   authorize(user: string, name: UserName): void {
     const first = !this.authorized;
-    const agent = this.#agent === '' ? this.#firmware : this.#agent;
+    const agent = this.#agent === '' ? this.#software : this.#agent;
     const identity = this.#host.defineIdentity(name, agent, this.remote);
     this.workers.set(user, identity);
     this.recentUser = Buffer.from(user);
@@ -269,6 +274,13 @@ export class Session implements ShareOwner {
     this.#owesJob = false;
     this.#jobDue = false;
     this.#lastJobKey = job.key;
+    const { coinbaseBytesMax, name: firmware } = this.#firmware;
+    if (job.coinbaseBytes > coinbaseBytesMax) {
+      this.#host.warnOnce(
+        `${firmware} firmware takes coinbases of ${coinbaseBytesMax} bytes, ours have ${job.coinbaseBytes}: ` +
+          'its shares will be wrong. Pay fewer outputs or shorten COINBASE_TAG',
+      );
+    }
     const clean = job.message.previousBlockHash !== this.#lastTip;
     this.#lastTip = job.message.previousBlockHash;
     this.#host.sendShared(this, clean ? job.notifyClean : job.notify);
