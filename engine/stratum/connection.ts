@@ -17,6 +17,8 @@ export interface ConnectionOwner {
   end(connection: Connection, reason: string): void;
   /** It is closed already. */
   gone(connection: Connection, reason: string): void;
+  /** Its session threw, which is a fault of ours: a bad session dies alone. */
+  failed(connection: Connection, error: unknown): void;
 }
 
 export class Connection implements WireOwner {
@@ -45,11 +47,16 @@ export class Connection implements WireOwner {
     const { session } = this;
     if (session.closed) return;
     this.#receivedUs = this.#owner.nowUs();
-    if (!this.#reader.push(chunk, this.#onLine)) {
-      this.#owner.end(this, 'line_too_long');
+    try {
+      if (!this.#reader.push(chunk, this.#onLine)) {
+        this.#owner.end(this, 'line_too_long');
+        return;
+      }
+      session.endOfInput();
+    } catch (error) {
+      this.#owner.failed(this, error);
       return;
     }
-    session.endOfInput();
     if (session.otherRequests !== this.#requestsSeen) this.#countRequests();
   }
 

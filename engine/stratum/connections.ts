@@ -28,7 +28,7 @@ export interface ConnectionsOptions {
   host: SessionHost;
   /** The session is closed for good; shares of it may still be in judgement. */
   onLeft: (session: Session) => void;
-  log: (level: 'info' | 'warn', message: string) => void;
+  log: (level: 'info' | 'warn' | 'error', message: string) => void;
 }
 
 export interface TipSpeed {
@@ -46,6 +46,8 @@ const SUBSCRIBE_WITHIN_MS = 15_000;
 const AUTHORIZE_WITHIN_MS = 30_000;
 /** Each connection is looked at once in a second, a part of them at a time. */
 const SWEEPS_A_SECOND = 10;
+/** Sessions that threw are logged no more often: whoever found out how could fill the disk. */
+const LOG_FAILED_EVERY_MS = 60_000;
 /** More than this part of the submitting sessions with strikes: the fault is ours, and nobody is dropped for it. */
 const OUR_FAULT = 1 / 2;
 const OUR_FAULT_SESSIONS = 8;
@@ -69,6 +71,7 @@ export class Connections implements ConnectionOwner {
   #blameable = true;
   #waitsForJob = false;
   #newest: BoardJob | null = null;
+  #failedLoggedAt = Number.NEGATIVE_INFINITY;
   #tip: TipSpeed | null = null;
   #tipUnderWay: TipSpeed | null = null;
 
@@ -189,6 +192,15 @@ export class Connections implements ConnectionOwner {
     this.#options.onLeft(session);
   }
 
+  failed(connection: Connection, error: unknown): void {
+    this.end(connection, 'failed');
+    const now = this.#options.nowMs();
+    if (now - this.#failedLoggedAt < LOG_FAILED_EVERY_MS) return;
+    this.#failedLoggedAt = now;
+    const { stack } = error as Error;
+    this.#options.log('error', `a session failed and was closed, others go on; please report this: ${stack}`);
+  }
+
   /** Writes out what the turn has brought, one write a connection. */
   flush(): void {
     this.#flushScheduled = false;
@@ -237,7 +249,11 @@ export class Connections implements ConnectionOwner {
         this.#sweeping = null;
         break;
       }
-      this.#look(next.value);
+      try {
+        this.#look(next.value);
+      } catch (error) {
+        this.failed(next.value, error);
+      }
     }
     this.flush();
   }
@@ -297,7 +313,11 @@ export class Connections implements ConnectionOwner {
     const connection = this.#all.get(session);
     if (connection === undefined || this.#newest === null) return;
     if (!connection.outbox.mayQueueJob(connection.wire.unsentBytes)) return;
-    session.sendJob(this.#newest);
+    try {
+      session.sendJob(this.#newest);
+    } catch (error) {
+      this.failed(connection, error);
+    }
     connection.outbox.jobSent();
   }
 

@@ -11,6 +11,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { scriptFromAddress } from '../../engine/bitcoin/address.js';
+import { CONNECTION_THREAD_LIMITS } from '../../engine/connection-threads.js';
 import { JobMaker } from '../../engine/job-maker.js';
 import { defaultCaps } from '../../engine/stratum/admission.js';
 import type {
@@ -74,6 +75,7 @@ const threadsBefore = new Set(taskIds(process.pid));
 const worker = new Worker(new URL('../../engine/stratum/connection-thread.js', import.meta.url), {
   name: 'connections',
   workerData: threadSettings(port, journalFolder),
+  resourceLimits: CONNECTION_THREAD_LIMITS,
 });
 const connectionThread = taskIds(process.pid).find((tid) => !threadsBefore.has(tid)) ?? null;
 let accepted = 0;

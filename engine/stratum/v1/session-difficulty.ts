@@ -98,8 +98,7 @@ export class SessionDifficulty {
     // a network difficulty that dips for one block must not lower the session for good.
     const announced = Math.min(this.#wanted, job.message.networkDifficulty);
     if (announced !== this.inForce) {
-      const targetLE = targetToBytesLE(targetFromDifficulty(announced));
-      this.#announcements.push({ fromJob: job.key, difficulty: announced, targetLE });
+      this.#announcements.push({ fromJob: job.key, difficulty: announced, targetLE: targetBytes(announced) });
     }
     if (this.#vardiff === null) this.#vardiff = this.#newVardiff(announced, nowMs);
     else this.#vardiff.announced(announced, nowMs);
@@ -162,4 +161,18 @@ export class SessionDifficulty {
     if (vardiff === null) return null;
     return new Vardiff({ ...vardiff, floor: this.#floor, ceiling: this.#ceiling }, difficulty, nowMs);
   }
+}
+
+/** Most miners of a pool have one of a few difficulties: those share their target. */
+const TARGETS_MAX = 1024;
+const targets = new Map<number, Uint8Array>();
+
+/** 32 bytes little-endian; never to be changed. */
+function targetBytes(difficulty: number): Uint8Array {
+  const known = targets.get(difficulty);
+  if (known !== undefined) return known;
+  const bytes = targetToBytesLE(targetFromDifficulty(difficulty));
+  if (targets.size >= TARGETS_MAX) targets.clear();
+  targets.set(difficulty, bytes);
+  return bytes;
 }

@@ -1,7 +1,7 @@
 // mining.suggest_difficulty [difficulty] and mining.suggest_target [64 hex digits, big-endian]: the miner's wish for
 // its next jobs. It goes out with a job that the miner has not seen; vardiff stays on and goes on from there.
 // https://en.bitcoin.it/wiki/Stratum_mining_protocol
-import { difficultyFromTarget } from '../../../bitcoin/target.js';
+import { difficultyFromTarget, MIN_DIFFICULTY } from '../../../bitcoin/target.js';
 import { roundedDifficulty } from '../../../work/vardiff.js';
 import { StratumError } from '../reply.js';
 import type { Session } from '../session.js';
@@ -28,7 +28,10 @@ export function suggestTarget(session: Session, params: readonly unknown[]): tru
   return true;
 }
 
-/** Firmware that cuts a fraction off would work at another target than the one it is judged by. */
+/**
+ * Firmware that cuts a fraction off would work at another target than the one it is judged by. The smallest doubles have
+ * no eight bits to round to.
+ */
 export function workable(difficulty: number): number {
-  return Number.isInteger(difficulty) ? difficulty : roundedDifficulty(difficulty);
+  return Number.isInteger(difficulty) ? difficulty : roundedDifficulty(Math.max(MIN_DIFFICULTY, difficulty));
 }
