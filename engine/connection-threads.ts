@@ -189,7 +189,6 @@ function addStats(a: ConnectionThreadStats, b: ConnectionThreadStats): Connectio
     journal: {
       nextSeq: a.journal.nextSeq + b.journal.nextSeq - 1,
       acceptedTotal: a.journal.acceptedTotal + b.journal.acceptedTotal,
-      round: Math.max(a.journal.round, b.journal.round),
       bytes: a.journal.bytes + b.journal.bytes,
       failing: a.journal.failing ?? b.journal.failing,
     },

@@ -31,6 +31,12 @@ import type { PortProfile } from './stratum/port-profile.js';
 import type { ConnectionThreadStats } from './stratum/thread-messages.js';
 import type { BlockTemplate } from './work/template.js';
 
+/** How far a lane's journal is. */
+export interface LaneHead {
+  nextSeq: number;
+  acceptedTotal: number;
+}
+
 export interface PoolPictureOptions {
   config: Config;
   version: string;
@@ -39,7 +45,8 @@ export interface PoolPictureOptions {
   rpc: NodeRpc;
   shipper: Shipper;
   jobs: JobMaker;
-  nodeId: number;
+  /** Node id of each lane -> how far its journal is. */
+  laneHeads: () => ReadonlyMap<number, LaneHead>;
   /** Every port that miners can connect to, the main one first. */
   ports: readonly PortProfile[];
 }
@@ -186,7 +193,8 @@ export class PoolPicture {
     const stats = this.#stats;
     const template = this.#template;
     const pipelines = this.#pipelines();
-    const answered = stats?.journal.acceptedTotal ?? 0;
+    const heads = [...this.#options.laneHeads().values()];
+    const answered = heads.reduce((sum, { acceptedTotal }) => sum + acceptedTotal, 0);
     const host =
       config.stratumHost === '0.0.0.0' || config.stratumHost === '::' ? '127.0.0.1' : config.stratumHost;
     const delay: EventLoopDelay = {
@@ -235,9 +243,9 @@ export class PoolPicture {
         answered_true: answered,
         verdicts: stats?.verdicts ?? {},
         difficulty_sum: stats?.acceptedDifficulty ?? 0,
-        clickhouse_rows: clickhouse?.rows ?? null,
+        clickhouse_rows: clickhouse === null ? null : sumOf(clickhouse.rows),
         clickhouse_difficulty: clickhouse?.difficulty ?? null,
-        postgres_accepted: stored?.accepted ?? null,
+        postgres_accepted: stored === null ? null : sumOf(stored.accepted),
         difference: null,
       },
       hashrate: {
@@ -249,7 +257,7 @@ export class PoolPicture {
       round: this.#round(stored?.round ?? null),
       journal: {
         bytes: stats?.journal.bytes ?? 0,
-        last_seq: (stats?.journal.nextSeq ?? 1) - 1,
+        last_seq: heads.reduce((sum, { nextSeq }) => sum + nextSeq - 1, 0),
         failing: stats?.journal.failing ?? null,
       },
       pipelines,
@@ -274,13 +282,16 @@ export class PoolPicture {
     await this.#clickhouse.close();
   }
 
-  async #readClickHouse(): Promise<{ rows: number; difficulty: number } | null> {
+  async #readClickHouse(): Promise<{ rows: Map<number, number>; difficulty: number } | null> {
     try {
-      const [row] = await this.#clickhouse.rows<{ rows: string; difficulty: number }>(
-        'SELECT count() AS rows, sum(difficulty) AS difficulty FROM shares',
+      const lanes = await this.#clickhouse.rows<{ node: number; rows: string; difficulty: number }>(
+        'SELECT node, count() AS rows, sum(difficulty) AS difficulty FROM shares GROUP BY node',
       );
       this.#clickhouseTrouble = null;
-      return { rows: Number(row?.rows ?? 0), difficulty: Number(row?.difficulty ?? 0) };
+      return {
+        rows: new Map(lanes.map(({ node, rows }) => [node, Number(rows)])),
+        difficulty: lanes.reduce((sum, { difficulty }) => sum + Number(difficulty), 0),
+      };
     } catch (error) {
       this.#clickhouseTrouble = (error as Error).message;
       return null;
@@ -288,12 +299,8 @@ export class PoolPicture {
   }
 
   async #readPostgres(now: number) {
-    const { nodeId } = this.#options;
     try {
-      const [accepted, round] = await Promise.all([
-        this.#figures.acceptedShares(),
-        this.#figures.round(nodeId, this.#stats?.journal.round ?? 0),
-      ]);
+      const [accepted, round] = await Promise.all([this.#figures.acceptedByNode(), this.#figures.round()]);
       if (now - this.#storedAtMs >= SLOW_FIGURES_MS) {
         this.#stored = await this.#readSlowFigures();
         this.#storedAtMs = now;
@@ -425,17 +432,25 @@ export class PoolPicture {
     };
   }
 
+  /** By store: all lanes together, and the trouble of the first lane that has one. */
   #pipelines(): PipelineSnapshot[] {
-    const last = (this.#stats?.journal.nextSeq ?? 1) - 1;
-    return [...this.#options.shipper.status.values()].map((status) => {
-      const lag = Math.max(0, last - status.shippedSeq);
+    const heads = this.#options.laneHeads();
+    const all = [...this.#options.shipper.status.values()];
+    return [...new Set(all.map(({ consumer }) => consumer))].map((consumer) => {
+      const lanes = all.filter((status) => status.consumer === consumer);
+      const lag = lanes.reduce(
+        (sum, { nodeId, shippedSeq }) =>
+          sum + Math.max(0, (heads.get(nodeId)?.nextSeq ?? 1) - 1 - shippedSeq),
+        0,
+      );
+      const away = lanes.find(({ state }) => state !== 'ok');
       return {
-        consumer: status.consumer,
-        state: status.state === 'ok' ? 'ok' : 'retrying',
-        shipped_seq: status.shippedSeq,
+        consumer,
+        state: away === undefined ? 'ok' : 'retrying',
+        shipped_seq: lanes.reduce((sum, { shippedSeq }) => sum + shippedSeq, 0),
         lag,
         lag_s: lag === 0 ? 0 : null,
-        error: status.error,
+        error: away?.error ?? null,
       };
     });
   }
@@ -449,18 +464,23 @@ export class PoolPicture {
    * were read while nothing was delivered can be compared; else the last comparison stands. Null while a
    * store does not answer.
    */
-  async #reconcile(shippedBefore: string, clickhouse?: number, postgres?: number): Promise<number | null> {
+  async #reconcile(
+    shippedBefore: string,
+    clickhouse?: ReadonlyMap<number, number>,
+    postgres?: ReadonlyMap<number, number>,
+  ): Promise<number | null> {
     if (clickhouse === undefined || postgres === undefined) return null;
     const statuses = [...this.#options.shipper.status.values()];
     if (statuses.length === 0) return this.#difference;
-    const counts: Record<string, number> = { clickhouse, ledger: postgres };
+    const counts = { clickhouse, ledger: postgres };
+    const heads = this.#options.laneHeads();
     let worst = 0;
-    for (const { consumer, acceptedTotal, shippedSeq } of statuses) {
-      const journal = this.#stats?.journal;
-      const all = shippedSeq === (journal?.nextSeq ?? 0) - 1 ? journal?.acceptedTotal : undefined;
+    for (const { consumer, nodeId, acceptedTotal, shippedSeq } of statuses) {
+      const head = heads.get(nodeId);
+      const all = shippedSeq === (head?.nextSeq ?? 0) - 1 ? head?.acceptedTotal : undefined;
       const expected = acceptedTotal ?? all;
       if (expected === undefined) return this.#difference;
-      const difference = expected - (counts[consumer] ?? 0);
+      const difference = expected - (counts[consumer].get(nodeId) ?? 0);
       if (Math.abs(difference) > Math.abs(worst)) worst = difference;
     }
     // A delivery may be in the store but its message still on the way: wait for it before crying wolf.
@@ -530,6 +550,10 @@ export class PoolPicture {
     }
     return list;
   }
+}
+
+function sumOf(counts: ReadonlyMap<number, number>): number {
+  return [...counts.values()].reduce((sum, count) => sum + count, 0);
 }
 
 function windowNames(): HashrateWindowName[] {

@@ -3,9 +3,16 @@
 // share passes through it.
 import { Worker } from 'node:worker_threads';
 import { DataFolder } from '../storage/data-folder.js';
+import {
+  laneFolder,
+  type RecoveredLane,
+  type RecoveredLanes,
+  recoverLanes,
+} from '../storage/journal/lanes.js';
 import { removeConsumedSegments } from '../storage/journal/retention.js';
 import { BlockStore } from '../storage/postgres/block-store.js';
 import { type Database, explainPostgresError, openPostgres } from '../storage/postgres/connection.js';
+import { activateLanes } from '../storage/postgres/ledger-lanes.js';
 import { migratePostgres } from '../storage/postgres/migrate.js';
 import { PayoutStore } from '../storage/postgres/payout-store.js';
 import { Shipper } from '../storage/shipper/shipper.js';
@@ -27,7 +34,7 @@ import { type TemplateEvent, TemplateSource } from './node/template-source.js';
 import type { WalletRpc } from './node/wallet-rpc.js';
 import { NodeWallet } from './payouts/node-wallet.js';
 import { type PayoutEvent, PayoutRunner } from './payouts/payout-runner.js';
-import { PoolPicture } from './pool-picture.js';
+import { type LaneHead, PoolPicture } from './pool-picture.js';
 import { type Part, type Servers, startServers } from './servers.js';
 import { SimFleet } from './sim-fleet.js';
 import { defaultCaps } from './stratum/admission.js';
@@ -57,7 +64,6 @@ export interface PoolOptions {
 }
 
 const KIND_NAMES = { tcp: '(TCP)', tls: '(TLS)', ws: '(WebSocket)' } as const;
-const NODE_ID = 1;
 const EXTRANONCE1_BYTES = 4;
 const EXTRANONCE2_BYTES = 8;
 const POOL_WALLET = 'millrace';
@@ -69,8 +75,6 @@ const STEP_MS = 1000;
 const PAYOUT_CONFIRMATIONS = { own: 1, open: 6 };
 const THREAD_STOP_MS = 8000;
 const FIRST_JOB_MS = 10_000;
-/** ClickHouse and the ledger. */
-const JOURNAL_CONSUMERS = 2;
 const BLOCK_WORK_MS = 10_000;
 const STEP_STOP_MS = 3000;
 const TRIM_JOURNAL_MS = 600_000;
@@ -158,6 +162,7 @@ export class Pool {
     });
     this.#onStop('Postgres client', () => database.end({ timeout: 2 }));
     await this.#migrate(database);
+    const lanes = await this.#openLanes(database, config.dataDir);
 
     const wallet = await this.#openWallet(rpc, POOL_WALLET);
     const poolAddress = config.poolAddress ?? (await this.#ownAddress(folder, wallet));
@@ -182,17 +187,14 @@ export class Pool {
       onDiskError: (error) => this.#log.error(`a found block could not be written to disk: ${error.message}`),
     });
 
-    const journalFolder = folder.file('journal');
-    await this.#startConnections(journalFolder, epoch);
+    await this.#startConnections(lanes, epoch);
     const shipper = new Shipper(
       {
-        journalFolder,
-        nodeId: NODE_ID,
+        lanes: lanes.lanes.map(({ nodeId, journalFolder }) => ({ nodeId, journalFolder })),
         network: config.network,
         defaultScheme: config.payoutScheme,
         clickhouse: this.servers.clickhouse,
         postgresUrl: this.servers.postgresUrl,
-        poolSize: 2,
         timeoutS: config.dbPoolTimeoutS,
       },
       { log: (level, message) => this.#log[level]({ part: 'shipper' }, message) },
@@ -208,7 +210,7 @@ export class Pool {
       rpc,
       shipper,
       jobs: this.#jobs,
-      nodeId: NODE_ID,
+      laneHeads: () => this.#laneHeads(lanes.lanes),
       ports: this.#connections.ports.flat(),
     });
     this.#onStop('picture', () => this.picture.close());
@@ -219,7 +221,7 @@ export class Pool {
     await this.#startMiners(folder, rpc);
 
     this.#stepTimer = setInterval(() => this.#step(), STEP_MS);
-    this.#retentionTimer = setInterval(() => this.#trimJournal(journalFolder, shipper), TRIM_JOURNAL_MS);
+    this.#retentionTimer = setInterval(() => this.#trimJournals(lanes.lanes, shipper), TRIM_JOURNAL_MS);
     this.#pictureTimer = setInterval(() => void this.#sendPicture(), config.statsUpdateIntervalMs);
     this.#onStop('timers', async () => {
       clearInterval(this.#stepTimer);
@@ -313,7 +315,31 @@ export class Pool {
     });
   }
 
-  async #startConnections(journalFolder: string, epoch: number): Promise<void> {
+  /** Every journal is whole and the ledger waits for each before any share can flow. */
+  async #openLanes(database: Database, dataDir: string): Promise<RecoveredLanes> {
+    const recovered = recoverLanes(dataDir, this.#config.connectionThreads);
+    const ids = (running: boolean) =>
+      recovered.lanes.filter((lane) => lane.running === running).map(({ nodeId }) => nodeId);
+    const { round, missing } = await activateLanes(database, { running: ids(true), former: ids(false) });
+    recovered.rounds.raiseTo(round);
+    for (const nodeId of missing) {
+      this.#log.error(
+        `blocks are not credited: the ledger waits for shares of node ${nodeId}, and ${laneFolder(dataDir, nodeId)} ` +
+          'is gone. Put it back; if it is lost, see "A block waits for every lane" in storage/README.md',
+      );
+    }
+    return recovered;
+  }
+
+  /** Where each lane's journal stands; former lanes stand where they were left. */
+  #laneHeads(lanes: readonly RecoveredLane[]): Map<number, LaneHead> {
+    const stats = this.#connections.stats;
+    return new Map(
+      lanes.map((lane, index) => [lane.nodeId, lane.running ? (stats[index]?.journal ?? lane) : lane]),
+    );
+  }
+
+  async #startConnections({ lanes, rounds }: RecoveredLanes, epoch: number): Promise<void> {
     const config = this.#config;
     const threads = config.connectionThreads;
     const share = (count: number): number => Math.ceil(count / threads);
@@ -336,8 +362,11 @@ export class Pool {
         hashWorkers: share(config.hashWorkers),
         epoch,
         extranonce2Bytes: EXTRANONCE2_BYTES,
+        rounds: rounds.memory,
       },
-      lanes: [{ lane: 0, nodeId: NODE_ID, journalFolder }],
+      lanes: lanes
+        .filter(({ running }) => running)
+        .map(({ nodeId, journalFolder }, lane) => ({ lane, nodeId, journalFolder })),
       onCandidate: (candidate) => this.#track(this.#submitCandidate(candidate)),
       onNeedJob: (lane) => this.#renewJob(lane),
       onStats: (stats) => this.picture?.connections(stats),
@@ -585,15 +614,16 @@ export class Pool {
       this.picture?.payouts(this.#payouts !== null, this.#stepTrouble);
     })();
   }
-  #trimJournal(folder: string, shipper: Shipper): void {
-    const positions = [...shipper.status.values()].map(({ position }) => position?.segment ?? 0);
-    // Both consumers must have spoken: one that never delivered still needs everything.
-    if (positions.length < JOURNAL_CONSUMERS) return;
-    try {
-      const { segments, bytes } = removeConsumedSegments(folder, Math.min(...positions), Date.now());
-      if (segments > 0) this.#log.info({ segments, bytes }, 'old journal segments removed');
-    } catch (error) {
-      this.#log.warn(`old journal segments could not be removed: ${(error as Error).message}`);
+
+  #trimJournals(lanes: readonly RecoveredLane[], shipper: Shipper): void {
+    for (const { nodeId, journalFolder } of lanes) {
+      try {
+        const needed = shipper.neededSegment(nodeId);
+        const { segments, bytes } = removeConsumedSegments(journalFolder, needed, Date.now());
+        if (segments > 0) this.#log.info({ nodeId, segments, bytes }, 'old journal segments removed');
+      } catch (error) {
+        this.#log.warn(`old journal segments could not be removed: ${(error as Error).message}`);
+      }
     }
   }
 

@@ -55,9 +55,8 @@ export interface BlockCandidate {
   nonce: number;
   /** 32 bytes as hashed. */
   hash: Uint8Array;
-  /** Sequence number of its share in the journal, and the round that it ends. */
+  /** Sequence number of its share in the journal. */
   seq: number;
-  round: number;
 }
 
 /** What `submit` is given. It is copied: one object may be filled anew for each share. */
@@ -380,7 +379,6 @@ export class SharePath {
       nonce: words[word + SHARE_SLOT.nonce / 4] as number,
       hash: this.#bytes.slice(hashAt, hashAt + HASH_BYTES),
       seq: this.#options.journal.nextSeq,
-      round: this.#options.journal.round,
     });
   }
 

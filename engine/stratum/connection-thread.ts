@@ -3,6 +3,7 @@
 // candidates. Connections and their rules are in connections.ts, ports in listeners.ts.
 import { monitorEventLoopDelay, performance } from 'node:perf_hooks';
 import { parentPort, workerData } from 'node:worker_threads';
+import { RoundCounter } from '../../storage/journal/round-counter.js';
 import { JournalWriter } from '../../storage/journal/writer.js';
 import { createSlab } from '../../wasm/kernel.js';
 import { DuplicateFilter } from '../shares/duplicate-filter.js';
@@ -97,7 +98,12 @@ class ConnectionThread implements SessionHost {
   readonly #timers: NodeJS.Timeout[] = [];
 
   constructor() {
-    this.#journal = new JournalWriter({ folder: settings.journalFolder, nodeId: settings.nodeId, nowMs });
+    this.#journal = new JournalWriter({
+      folder: settings.journalFolder,
+      nodeId: settings.nodeId,
+      nowMs,
+      rounds: new RoundCounter(settings.rounds),
+    });
     this.#filter = new DuplicateFilter(settings.duplicateFilterEntries);
     this.#leases = new ExtranonceLeases({ lane: settings.lane, epoch: settings.epoch });
     this.#resumables = new ResumableSessions({
@@ -383,7 +389,6 @@ class ConnectionThread implements SessionHost {
       journal: {
         nextSeq: this.#journal.nextSeq,
         acceptedTotal: this.#journal.acceptedTotal,
-        round: this.#journal.round,
         bytes: this.#journal.totalBytes,
         failing: this.#failing,
       },

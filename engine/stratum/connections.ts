@@ -48,7 +48,7 @@ const AUTHORIZE_WITHIN_MS = 30_000;
 const SWEEPS_A_SECOND = 10;
 /** Sessions that threw are logged no more often: whoever found out how could fill the disk. */
 const LOG_FAILED_EVERY_MS = 60_000;
-/** More than this part of the submitting sessions with strikes: the fault is ours, and nobody is dropped for it. */
+/** More than this part of the proven miners with strikes: the fault is ours, and nobody is dropped for it. */
 const OUR_FAULT = 1 / 2;
 const OUR_FAULT_SESSIONS = 8;
 
@@ -66,8 +66,10 @@ export class Connections implements ConnectionOwner {
   #nextSession = 1;
   #draining = false;
   #sweeping: IterableIterator<Connection> | null = null;
-  #working = 0;
+  /** In this sweep: sessions that have done good work, those of them with strikes, and those with bad work only. */
+  #proven = 0;
   #struck = 0;
+  #unproven = 0;
   #blameable = true;
   #waitsForJob = false;
   #newest: BoardJob | null = null;
@@ -322,10 +324,13 @@ export class Connections implements ConnectionOwner {
   }
 
   #beginSweep(): IterableIterator<Connection> {
-    // Many good miners with bad work at once: a job of ours is broken. Offering new jobs is right, dropping is not.
-    this.#blameable = this.#working < OUR_FAULT_SESSIONS || this.#struck <= this.#working * OUR_FAULT;
-    this.#working = 0;
+    // Many proven miners with bad work at once: a job of ours is broken. Offering new jobs is right, dropping is not.
+    // Strangers do not count, or a crowd of them would shield itself; only while nobody is proven they are all we know.
+    const few = (this.#proven === 0 ? this.#unproven : this.#proven) < OUR_FAULT_SESSIONS;
+    this.#blameable = few || (this.#proven > 0 && this.#struck <= this.#proven * OUR_FAULT);
+    this.#proven = 0;
     this.#struck = 0;
+    this.#unproven = 0;
     this.#waitsForJob = false;
     return this.#all.values();
   }
@@ -358,9 +363,11 @@ export class Connections implements ConnectionOwner {
 
   #judge(connection: Connection, now: number): void {
     const { session, conduct } = connection;
-    if (session.validShares + session.invalidShares > 0) this.#working++;
-    const judgement = conduct.judge(now, session.validShares, session.invalidShares);
-    if (conduct.strikes > 0) this.#struck++;
+    const { validShares, invalidShares } = session;
+    const judgement = conduct.judge(now, validShares, invalidShares);
+    if (validShares > 0) this.#proven++;
+    else if (invalidShares > 0) this.#unproven++;
+    if (validShares > 0 && conduct.strikes > 0) this.#struck++;
     if (judgement === 'new_job') session.renewJob();
     else if (judgement === 'reconnect') session.reconnect();
     else if (judgement === 'drop' && this.#blameable) this.#drop(connection);

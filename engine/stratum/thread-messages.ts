@@ -57,6 +57,8 @@ export interface ConnectionThreadSettings {
   hashWorkers: number;
   journalFolder: string;
   nodeId: number;
+  /** Memory of the pool's RoundCounter: the same for every thread. */
+  rounds: SharedArrayBuffer;
   /** Extranonce lane: one per connection thread. */
   lane: number;
   /** Changes with every start: keeps extranonces and job ids of two runs apart. */
@@ -111,7 +113,6 @@ export interface ConnectionThreadStats {
   journal: {
     nextSeq: number;
     acceptedTotal: number;
-    round: number;
     bytes: number;
     failing: string | null;
   };

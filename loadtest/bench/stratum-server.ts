@@ -6,6 +6,7 @@
 //
 // Prints one JSON object a line: {"port", "pid", "connectionThread"} when it listens; after SIGUSR2 a new tip
 // and {"tipAtMs"}; after SIGTERM or SIGINT {"accepted"} of all its life. Also for any other client to try.
+
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -20,6 +21,7 @@ import type {
   ToConnectionThread,
 } from '../../engine/stratum/thread-messages.js';
 import type { BlockTemplate } from '../../engine/work/template.js';
+import { RoundCounter } from '../../storage/journal/round-counter.js';
 import { endWithParent } from './end-with-parent.js';
 import { taskIds } from './process-usage.js';
 import { benchTemplate } from './stratum-template.js';
@@ -51,6 +53,7 @@ function threadSettings(port: number, journalFolder: string): ConnectionThreadSe
     hashWorkers: 1,
     journalFolder,
     nodeId: 1,
+    rounds: new RoundCounter().memory,
     ...{ lane: 0, epoch: 1 },
     extranonce2Bytes: EXTRANONCE2_BYTES,
   };

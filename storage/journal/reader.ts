@@ -35,6 +35,8 @@ export class JournalReader {
   #lastSeq = 0;
   #nodeId = 0;
   #acceptedTotal = 0;
+  #round = 0;
+  #atEnd = false;
 
   /** `position`: `next` of the last batch that was consumed, or null to start at the oldest segment. */
   constructor(folder: string, position: JournalPosition | null) {
@@ -49,19 +51,23 @@ export class JournalReader {
    *   frame's checksum is wrong.
    */
   next(): JournalBatch | null {
+    this.#atEnd = false;
     for (;;) {
       if (this.#fd < 0 && !this.#open()) return null;
       const result = readFrame(this.#fd, this.#offset);
       if (typeof result === 'object') {
         this.#take(result.frame);
         this.#offset = result.frame.end;
-        if ((result.frame.flags & FRAME_FLAG_SEAL) !== 0 && this.#shares > 0) return this.#batch();
+        if ((result.frame.flags & FRAME_FLAG_SEAL) !== 0) return this.#batch();
         continue;
       }
       // Not a whole frame: final only when the writer has moved on to a later segment. In the newest one
       // it may be half written, or about to be undone after the disk refused the rest.
       const later = listSegments(this.#folder).find((number) => number > this.#segment);
-      if (later === undefined) return null;
+      if (later === undefined) {
+        this.#atEnd = result === 'end' && this.#shares === 0;
+        return null;
+      }
       // It may have written here between our read and the listing.
       const again = readFrame(this.#fd, this.#offset);
       if (typeof again === 'object') continue;
@@ -72,6 +78,11 @@ export class JournalReader {
       this.#moveTo(later);
       if (batch !== null) return { ...batch, next: { segment: later, offset: 0 } };
     }
+  }
+
+  /** True when the last `next` found the journal read to its very end, with nothing behind the last batch. */
+  get atEnd(): boolean {
+    return this.#atEnd;
   }
 
   /**
@@ -115,13 +126,13 @@ export class JournalReader {
 
   #take(frame: Frame): void {
     const shares = this.#describe(frame);
-    if (frame.shares === 0) return;
     if (this.#shares === 0) this.#firstSeq = frame.firstSeq;
     this.#parts.push(...shares);
     this.#shares += frame.shares;
     this.#lastSeq = frame.firstSeq + frame.shares - 1;
     this.#nodeId = frame.nodeId;
     this.#acceptedTotal = frame.acceptedTotal;
+    this.#round = frame.round;
   }
 
   /** Learns the descriptions in a frame; returns its runs of share records. */
@@ -164,6 +175,7 @@ export class JournalReader {
       identities: this.#identities,
       jobs: this.#jobs,
       acceptedTotal: this.#acceptedTotal,
+      round: this.#round,
       token: `${this.#nodeId}-${this.#firstSeq}-${this.#lastSeq}`,
       next: { segment: this.#segment, offset: this.#offset },
     };

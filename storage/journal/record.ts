@@ -12,7 +12,9 @@
 // crc32 (zlib polynomial) covers bytes 12.. of the frame, payload included. `firstSeq` is the sequence
 // number of the frame's first share. `acceptedTotal` counts accepted shares of this node since its
 // first start, this frame included: what miners were answered `true` for, durable across restarts.
-// `round` is the number of block candidates found up to the end of this frame.
+// `round` is the number of rounds closed in the whole pool when this frame was written (round-counter.ts): every
+// later share of this node is of this round or a later one.
+// A frame may hold no share: it ends a batch, or says that rounds were closed elsewhere.
 // Flag SEAL ends a batch: frames up to a SEAL (or to the end of a segment) are shipped as one insert,
 // so the cut is in the data and the same after any restart.
 //
@@ -75,7 +77,7 @@ export const SHARE = {
   version: 40,
   /** u32, receipt of the line to the append, microseconds */
   latencyUs: 44,
-  /** u32, block candidates this node had found before this share: the round it belongs to */
+  /** u32, the round it belongs to: rounds that were closed in the whole pool before it. A block closes its own */
   round: 48,
   /** u8 */
   extranonce1Bytes: 52,

@@ -31,6 +31,7 @@ import {
   SHARE_FLAG_BLOCK,
   SHARE_RECORD_BYTES,
 } from './record.js';
+import { RoundCounter } from './round-counter.js';
 import { holdsFrameBehind, listSegments, readFrame, segmentPath } from './segments.js';
 
 export interface JournalWriterOptions {
@@ -39,6 +40,8 @@ export interface JournalWriterOptions {
   nodeId: number;
   /** Monotonic milliseconds. */
   nowMs: () => number;
+  /** Shared by all lanes of the pool. Absent: a counter of its own, for a pool of one lane. */
+  rounds?: RoundCounter;
   /** A segment that has grown past this is closed at the next batch end. */
   segmentBytes?: number;
   /** Age at which an open batch is sealed for the shipper. */
@@ -80,14 +83,13 @@ export class JournalWriter {
   nextSeq = 1;
   /** Accepted shares since the first start of this node, committed frames only. */
   acceptedTotal = 0;
-  /** Block candidates since the first start of this node, including the frame being filled. */
-  round = 0;
   /** Bytes in all segments that this writer knows of. */
   totalBytes = 0;
 
   readonly #folder: string;
   readonly #nodeId: number;
   readonly #nowMs: () => number;
+  readonly #rounds: RoundCounter;
   readonly #segmentBytes: number;
   readonly #sealAfterMs: number;
   readonly #sealAfterShares: number;
@@ -103,7 +105,8 @@ export class JournalWriter {
   #used = FRAME_HEADER_BYTES;
   #shares = 0;
   #accepted = 0;
-  #roundAtStart = 0;
+  /** Round in the header of the newest frame: what the shipper can know of this lane. */
+  #writtenRound = 0;
   #firstSeq = 1;
   /** Blocks in the frame being filled: where their records are. */
   #blocks: { at: number; identity: Description | undefined; job: Description | undefined }[] = [];
@@ -113,25 +116,32 @@ export class JournalWriter {
 
   /**
    * Opens the journal in `folder` (made when absent). A torn tail left by a crash is cut off, then a new
-   * segment is begun: nothing is ever appended behind a tail that was not written whole.
+   * segment is begun: nothing is ever appended behind a tail that was not written whole. The shared counter is
+   * raised to the round this journal had come to; all lanes of a pool must have done so before one appends.
    * @throws Error when the newest segment is damaged in a way no crash of ours explains.
    */
   constructor(options: JournalWriterOptions) {
     this.#folder = options.folder;
     this.#nodeId = options.nodeId;
     this.#nowMs = options.nowMs;
+    this.#rounds = options.rounds ?? new RoundCounter();
     this.#segmentBytes = options.segmentBytes ?? SEGMENT_BYTES;
     this.#sealAfterMs = options.sealAfterMs ?? SEAL_AFTER_MS;
     this.#sealAfterShares = options.sealAfterShares ?? SEAL_AFTER_SHARES;
     this.#write = options.write ?? writeSync;
     mkdirSync(this.#folder, { recursive: true });
     this.#recover();
+    this.#rounds.raiseTo(this.#writtenRound);
     for (const number of listSegments(this.#folder)) {
       this.totalBytes += statSync(segmentPath(this.#folder, number)).size;
     }
     this.#openSegment(this.#segment + 1);
     this.#firstSeq = this.nextSeq;
-    this.#roundAtStart = this.round;
+  }
+
+  /** Rounds that are closed: block candidates of all lanes, and those whose frame a disk refused. */
+  get round(): number {
+    return this.#rounds.current();
   }
 
   get segment(): number {
@@ -190,15 +200,13 @@ export class JournalWriter {
     writeU64(buffer, this.nextSeq, at + SHARE.seq);
     buffer.writeUInt32LE(identity, at + SHARE.identity);
     buffer.writeUInt32LE(job, at + SHARE.job);
-    buffer.writeUInt32LE(this.round, at + SHARE.round);
+    // Taken at the append, so the rounds of a lane never fall: shares behind a frame are of its round or later.
+    buffer.writeUInt32LE(block ? this.#rounds.next() : this.#rounds.current(), at + SHARE.round);
     this.#used += SHARE_RECORD_BYTES;
     this.#shares++;
     this.nextSeq++;
     if (accepted) this.#accepted++;
-    if (block) {
-      this.round++;
-      this.#blocks.push({ at, identity: who, job: what });
-    }
+    if (block) this.#blocks.push({ at, identity: who, job: what });
     return at;
   }
 
@@ -235,7 +243,6 @@ export class JournalWriter {
   /** Forgets the reserved shares, as if `appendShare` had not been called since the last commit. */
   discard(): void {
     this.nextSeq = this.#firstSeq;
-    this.round = this.#roundAtStart;
     // What this frame would have repeated was not written: have it repeated again.
     for (const all of [this.#identities, this.#jobs]) {
       for (const description of all.values()) description.writtenIn = 0;
@@ -243,18 +250,21 @@ export class JournalWriter {
     this.#startFrame();
   }
 
-  /** To be called a few times a second: seals a batch whose time has come although no share arrives. */
+  /**
+   * To be called about once a second: seals a batch whose time has come although no share arrives. A lane
+   * without shares says with an empty batch that rounds were closed elsewhere: their blocks wait for its word.
+   */
   sealWhenDue(): void {
     if (this.#unstored.length > 0) this.commit();
-    if (this.#batchShares === 0 || this.#shares > 0) return;
-    if (this.#nowMs() - this.#batchSince < this.#sealAfterMs) return;
+    if (this.#shares > 0) return;
+    if (this.#batchShares > 0 && this.#nowMs() - this.#batchSince < this.#sealAfterMs) return;
     this.seal();
   }
 
-  /** Ends the open batch now, so that the shipper can take it. */
+  /** Ends the open batch now, so that the shipper can take it. Writes nothing when there is nothing to say. */
   seal(): void {
     this.commit();
-    if (this.#batchShares === 0) return;
+    if (this.#batchShares === 0 && this.#rounds.current() === this.#writtenRound) return;
     this.#writeFrame(true);
     this.#batchShares = 0;
     this.#startFrame();
@@ -278,6 +288,10 @@ export class JournalWriter {
     }
   }
 
+  /**
+   * They keep their rounds, so their windows end where they were found. No frame of this lane was written in
+   * between: what its last header says of later shares stays true.
+   */
   #appendUnstoredBlocks(): void {
     const unstored = this.#unstored;
     this.#unstored = [];
@@ -288,11 +302,9 @@ export class JournalWriter {
       const at = this.#used;
       record.copy(this.#buffer, at);
       writeU64(this.#buffer, this.nextSeq, at + SHARE.seq);
-      this.#buffer.writeUInt32LE(this.round, at + SHARE.round);
       this.#used += SHARE_RECORD_BYTES;
       this.#shares++;
       this.nextSeq++;
-      this.round++;
       this.#blocks.push({ at, identity, job });
     }
   }
@@ -325,7 +337,7 @@ export class JournalWriter {
           const { frame } = result;
           this.nextSeq = frame.firstSeq + frame.shares;
           this.acceptedTotal = frame.acceptedTotal;
-          this.round = frame.round;
+          this.#writtenRound = frame.round;
           offset = frame.end;
           frames++;
         }
@@ -366,12 +378,13 @@ export class JournalWriter {
     this.#shares = 0;
     this.#accepted = 0;
     this.#firstSeq = this.nextSeq;
-    this.#roundAtStart = this.round;
     this.#blocks = [];
   }
 
   #writeFrame(seal: boolean): void {
     const frame = this.#buffer.subarray(0, this.#used);
+    // Read once all shares of the frame are in it: whatever this lane appends later is of this round or later.
+    const round = this.#rounds.current();
     frame.writeUInt32LE(FRAME_MAGIC, FRAME.magic);
     frame.writeUInt32LE(this.#used - FRAME_HEADER_BYTES, FRAME.payloadBytes);
     frame.writeUInt16LE(this.#nodeId, FRAME.node);
@@ -379,7 +392,7 @@ export class JournalWriter {
     frame[FRAME.flags + 1] = 0;
     writeU64(frame, this.#firstSeq, FRAME.firstSeq);
     frame.writeUInt32LE(this.#shares, FRAME.shares);
-    frame.writeUInt32LE(this.round, FRAME.round);
+    frame.writeUInt32LE(round, FRAME.round);
     writeU64(frame, this.acceptedTotal + this.#accepted, FRAME.acceptedTotal);
     frame.writeUInt32LE(crc32(frame.subarray(FRAME_CRC_START)), FRAME.crc);
     let written = 0;
@@ -393,6 +406,7 @@ export class JournalWriter {
         { cause: error },
       );
     }
+    this.#writtenRound = round;
     this.#segmentSize += frame.length;
     this.totalBytes += frame.length;
   }

@@ -16,8 +16,8 @@ import {
 } from '../../engine/accounting/pplns-window.js';
 import { type Scheme, splitBlock } from '../../engine/accounting/split-block.js';
 import type { Database, Fragment, Transaction } from './connection.js';
+import { isRoundBooked } from './ledger-lanes.js';
 import { postLedger, readLedgerLines } from './ledger-store.js';
-import { LEDGER_CONSUMER } from './work-store.js';
 
 export type BlockStatus = 'candidate' | 'immature' | 'confirmed' | 'orphaned' | 'rejected';
 
@@ -38,7 +38,7 @@ export interface BlockRow {
   coinbaseSats: bigint | null;
   subsidySats: bigint | null;
   feesSats: bigint | null;
-  /** Accepted work of the round that the block closed, in hashes. Null until credited. */
+  /** Accepted work since the block candidate before it, in hashes. Null until credited. */
   roundWork: bigint | null;
   /** roundWork / expected work of a block: 1 is average luck. Null until credited. */
   effort: number | null;
@@ -59,8 +59,8 @@ export interface CreditTerms {
 }
 
 /**
- * `not_yet`: the shipper has not booked all work up to this block, ask again soon. `already`: it is
- * credited now. `unknown`: no such block.
+ * `not_yet`: the shipper has not booked all work up to this block from every lane, ask again soon. `already`:
+ * it is credited now. `unknown`: no such block.
  */
 export type CreditResult = 'credited' | 'already' | 'not_yet' | 'unknown';
 
@@ -115,10 +115,7 @@ export class BlockStore {
         return 'credited';
       }
 
-      const [booked] = await tx<{ nextSeq: bigint }[]>`
-        select next_seq as "nextSeq" from shipper_cursor
-        where node_id = ${block.nodeId} and consumer = ${LEDGER_CONSUMER}`;
-      if (booked === undefined || booked.nextSeq <= block.seq) return 'not_yet';
+      if (!(await isRoundBooked(tx, block))) return 'not_yet';
 
       const coinbaseSats = terms.subsidySats + terms.feesSats;
       const scheme = block.finderScheme ?? terms.defaultScheme;
@@ -166,7 +163,8 @@ export class BlockStore {
           subsidy_sats = ${terms.subsidySats}, fees_sats = ${terms.feesSats}, coinbase_sats = ${coinbaseSats},
           round_work = (
             select coalesce(sum(work), 0) from work_slices
-            where node_id = ${block.nodeId} and round = ${block.round})
+            where round <= ${block.round}
+              and round > coalesce((select max(b.round) from blocks b where b.round < ${block.round}), -1))
         where hash = ${hash}`;
       return 'credited';
     });
@@ -314,13 +312,13 @@ const FIRST_STEP_MINUTES = 60;
 const MAX_STEP_MINUTES = 7 * 24 * 60;
 
 /**
- * PPLNS work of the finder's node up to the block, by (minute, round), newest first, until `wanted` hashes
- * are read. Reads backwards in growing steps: a window of a busy pool costs minutes of rows, not history.
+ * PPLNS work of all nodes up to the block, by (minute, round), newest first, until `wanted` hashes are read.
+ * Reads backwards in growing steps: a window of a busy pool costs minutes of rows, not history.
  */
 async function readWindow(tx: Transaction, block: BlockState, wanted: bigint): Promise<WorkBucket[]> {
   const [range] = await tx<{ newest: Date | null; oldest: Date | null }[]>`
     select max(bucket_start) as newest, min(bucket_start) as oldest from work_slices
-    where node_id = ${block.nodeId} and scheme = 'pplns' and round <= ${block.round}`;
+    where scheme = 'pplns' and round <= ${block.round}`;
   if (!range?.newest || !range.oldest) return [];
   const buckets: WorkBucket[] = [];
   let read = 0n;
@@ -330,7 +328,7 @@ async function readWindow(tx: Transaction, block: BlockState, wanted: bigint): P
     const rows = await tx<{ bucket: Date; round: bigint; accountId: number; work: bigint }[]>`
       select bucket_start as bucket, round, account_id as "accountId", sum(work) as work
       from work_slices
-      where node_id = ${block.nodeId} and scheme = 'pplns' and round <= ${block.round}
+      where scheme = 'pplns' and round <= ${block.round}
         and bucket_start >= ${new Date(from)} and bucket_start < ${new Date(until)}
       group by bucket_start, round, account_id
       order by bucket_start desc, round desc, account_id`;

@@ -22,7 +22,7 @@ export interface AccountFigures {
 }
 
 export interface RoundFigures {
-  /** Accepted work since the last block candidate, in hashes. */
+  /** Accepted work of all nodes since the last block candidate, in hashes. */
   work: bigint;
   /** Minute of its first share; null while it has none. */
   startedAt: Date | null;
@@ -65,19 +65,19 @@ export class PoolFigures {
       order by coalesce(w.work, 0) desc, a.name limit ${limit}`;
   }
 
-  /** The round that node `nodeId` is in. */
-  async round(nodeId: number, round: number): Promise<RoundFigures> {
+  /** The round that the pool is in, as far as booked. */
+  async round(): Promise<RoundFigures> {
     const [row] = await this.#database<{ work: bigint; startedAt: Date | null }[]>`
       select coalesce(sum(work), 0) as work, min(bucket_start) as "startedAt"
-      from work_slices where node_id = ${nodeId} and round = ${round}`;
+      from work_slices where round > coalesce((select max(round) from blocks), -1)`;
     return { work: BigInt(row?.work ?? 0n), startedAt: row?.startedAt ?? null };
   }
 
-  /** Accepted shares booked, over all nodes. */
-  async acceptedShares(): Promise<number> {
-    const [row] = await this.#database<{ shares: number }[]>`
-      select coalesce(sum(shares), 0)::double precision as shares from share_totals where verdict = 1`;
-    return row?.shares ?? 0;
+  /** Accepted shares booked, by node. A node without any is absent. */
+  async acceptedByNode(): Promise<Map<number, number>> {
+    const rows = await this.#database<{ nodeId: number; shares: number }[]>`
+      select node_id as "nodeId", shares::double precision as shares from share_totals where verdict = 1`;
+    return new Map(rows.map(({ nodeId, shares }) => [nodeId, shares]));
   }
 
   async payouts(): Promise<PayoutFigures> {

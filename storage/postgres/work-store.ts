@@ -116,17 +116,22 @@ export class WorkStore {
   }
 }
 
-/** True when the cursor stood at the batch and now stands behind it; false when it was behind it already. */
+/**
+ * True when the cursor stood at the batch and now stands behind it; false when it was behind it already. A
+ * batch without shares moves it on in the journal and in rounds.
+ */
 async function moveCursor(tx: Transaction, batch: JournalBatch): Promise<boolean> {
-  const { nodeId, firstSeq, lastSeq, next } = batch;
+  const { nodeId, firstSeq, lastSeq, round, next } = batch;
   // A database that never saw this node starts at the oldest batch the journal still has.
   await tx`
     insert into shipper_cursor (node_id, consumer, next_seq, segment, "offset")
     values (${nodeId}, ${LEDGER_CONSUMER}, ${firstSeq}, 0, 0) on conflict do nothing`;
   const moved = await tx`
     update shipper_cursor
-    set next_seq = ${lastSeq + 1}, segment = ${next.segment}, "offset" = ${next.offset}, updated_at = now()
-    where node_id = ${nodeId} and consumer = ${LEDGER_CONSUMER} and next_seq = ${firstSeq}`;
+    set next_seq = ${lastSeq + 1}, segment = ${next.segment}, "offset" = ${next.offset},
+      round = greatest(round, ${round}), updated_at = now()
+    where node_id = ${nodeId} and consumer = ${LEDGER_CONSUMER} and next_seq = ${firstSeq}
+      and (next_seq, segment, "offset") < (${lastSeq + 1}, ${next.segment}, ${next.offset})`;
   if (moved.count === 1) return true;
   const [row] = await tx<{ nextSeq: bigint }[]>`
     select next_seq as "nextSeq" from shipper_cursor
@@ -206,9 +211,12 @@ async function upsertTotals(tx: Transaction, nodeId: number, { totals }: BatchWo
       shares = t.shares + excluded.shares, work = t.work + excluded.work`;
 }
 
-/** A block found while Postgres was away is booked from the journal: it can be late, not lost. */
+/**
+ * In the order of hashes, so that lanes that book the same block at once wait for one another in one order.
+ * A block found while Postgres was away is booked from the journal: it can be late, not lost.
+ */
 async function insertBlocks(tx: Transaction, nodeId: number, { blocks }: BatchWork, idsOf: IdsOf) {
-  for (const block of blocks) {
+  for (const block of blocks.toSorted((a, b) => (a.hash < b.hash ? -1 : 1))) {
     const ids = idsOf(block.identity);
     await tx`
       insert into blocks (hash, height, node_id, seq, round, finder_account_id, finder_worker_id, found_at,

@@ -51,9 +51,10 @@ export class ClickHouseSink implements Sink {
       { node: this.#nodeId },
     );
     if (any === undefined) {
-      if (cursor !== null) {
+      // A node that never had a share is not missing any.
+      if (cursor !== null && cursor.nextSeq > 1) {
         this.#warn(
-          'ClickHouse holds no shares of this node (new or wiped): it is fed again from the journal',
+          `ClickHouse holds no shares of node ${this.#nodeId} (new or wiped): it is fed again from the journal`,
         );
       }
       return { position: null, nextSeq: 0 };
@@ -67,18 +68,25 @@ export class ClickHouseSink implements Sink {
   }
 
   async deliver(batch: JournalBatch): Promise<void> {
+    if (batch.shares === 0) {
+      // No proof of anything while the cursor is being searched for.
+      if (!this.#searching) this.#moveCursor(batch);
+      return;
+    }
     if (this.#searching && (await this.#isStored(batch))) {
       this.#moveCursor(batch);
       return;
     }
     if (this.#expectedSeq !== null && batch.firstSeq > this.#expectedSeq) {
       this.#warn(
-        `the journal no longer has shares ${this.#expectedSeq} to ${batch.firstSeq - 1}: ClickHouse will miss them`,
+        `the journal of node ${this.#nodeId} no longer has shares ${this.#expectedSeq} to ${batch.firstSeq - 1}: ClickHouse will miss them`,
       );
     }
     await this.#connected().insertNative('submits', SUBMIT_COLUMNS, nativeBlocks(batch), batch.token);
     this.#moveCursor(batch);
   }
+
+  async atEnd(): Promise<void> {}
 
   async close(): Promise<void> {
     const clickhouse = this.#clickhouse;

@@ -1,9 +1,10 @@
-// One consumer of the journal: reads batches in order and delivers each until its store has it, for ever.
-// An outage is logged once when it begins and once when it ends; the journal waits meanwhile.
+// One consumer of one journal: reads batches in order and delivers each until its store has it, for ever.
+// While the store is away the journal waits.
 import type { JournalBatch, JournalPosition } from '../journal/batch.js';
 import { JournalCorruptError, JournalReader } from '../journal/reader.js';
 import { listSegments } from '../journal/segments.js';
 import type { ConsumerStatus } from './messages.js';
+import type { OutageLog } from './outage-log.js';
 import { JournalMismatchError, type Sink, type SinkStart } from './sink.js';
 
 const POLL_MS = 250;
@@ -11,9 +12,10 @@ const RETRY_FIRST_MS = 100;
 const RETRY_MAX_MS = 5_000;
 
 export interface LaneOptions {
+  nodeId: number;
   journalFolder: string;
   sink: Sink;
-  log: (level: 'info' | 'warn' | 'error', message: string) => void;
+  outages: OutageLog;
   /** Told after each batch that the store has. */
   onDelivered: (status: ConsumerStatus) => void;
   /** Monotonic milliseconds. */
@@ -27,7 +29,6 @@ export class Lane {
   #headSeq = 0;
   #position: JournalPosition | null = null;
   #error: string | null = null;
-  #awaySinceMs = 0;
   #stopAtMs = Number.POSITIVE_INFINITY;
   #stopping = false;
   #wake: () => void = () => {};
@@ -36,9 +37,14 @@ export class Lane {
     this.#options = options;
   }
 
+  get nodeId(): number {
+    return this.#options.nodeId;
+  }
+
   get status(): ConsumerStatus {
     return {
       consumer: this.#options.sink.consumer,
+      nodeId: this.#options.nodeId,
       shippedSeq: this.#shippedSeq,
       acceptedTotal: this.#acceptedTotal,
       lagShares: Math.max(0, this.#headSeq - this.#shippedSeq),
@@ -82,7 +88,7 @@ export class Lane {
 
   /** One connection's life: returns when stopped (true: nothing is left), throws when the store fails. */
   async #deliverAll(): Promise<boolean> {
-    const { sink, journalFolder } = this.#options;
+    const { sink, nodeId, journalFolder } = this.#options;
     const start = await sink.open();
     this.#checkSegments(start);
     const reader = new JournalReader(journalFolder, start.position);
@@ -92,12 +98,14 @@ export class Lane {
       for (;;) {
         const batch = reader.next();
         if (batch === null) {
+          if (reader.atEnd) await sink.atEnd();
           this.#back();
           if (this.#stopping) return true;
           await this.#sleep(POLL_MS);
           continue;
         }
         this.#headSeq = Math.max(this.#headSeq, batch.lastSeq);
+        if (batch.nodeId !== nodeId) throw this.#mismatch(start, `shares of node ${batch.nodeId}`);
         if (batch.firstSeq < start.nextSeq) throw this.#mismatch(start, `shares from ${batch.firstSeq} on`);
         reader.sync();
         await sink.deliver(batch);
@@ -120,8 +128,8 @@ export class Lane {
 
   #mismatch({ position, nextSeq }: SinkStart, found: string): JournalMismatchError {
     return new JournalMismatchError(
-      `${this.#options.sink.consumer} was fed up to share ${nextSeq - 1} (segment ${position?.segment}), ` +
-        `but ${this.#options.journalFolder} has ${found} there: it is not the journal it was fed from. ` +
+      `${this.#options.sink.consumer} was fed up to share ${Math.max(0, nextSeq - 1)} of node ${this.#options.nodeId} ` +
+        `(segment ${position?.segment ?? 'unknown'}), but ${this.#options.journalFolder} has ${found} there: it is not the journal it was fed from. ` +
         'Put the old journal back, or start with empty stores',
     );
   }
@@ -135,27 +143,19 @@ export class Lane {
   }
 
   #away(error: unknown): void {
-    const { sink, log, nowMs } = this.#options;
-    const explained =
+    const { sink, nodeId, outages } = this.#options;
+    this.#error =
       error instanceof JournalCorruptError || error instanceof JournalMismatchError
         ? error.message
         : sink.explain(error);
-    if (this.#error === null) {
-      this.#awaySinceMs = nowMs();
-      log('warn', `${sink.consumer}: ${explained}. Shares stay in the journal and are delivered later`);
-    } else if (this.#error !== explained) {
-      log('warn', `${sink.consumer}: ${explained}`);
-    }
-    this.#error = explained;
+    outages.away(nodeId, this.#error);
   }
 
   /** Only what was delivered, or nothing left to deliver, ends an outage: connecting alone proves little. */
   #back(): void {
     if (this.#error === null) return;
-    const { sink, log, nowMs } = this.#options;
-    const seconds = Math.round((nowMs() - this.#awaySinceMs) / 1000);
     this.#error = null;
-    log('info', `${sink.consumer}: back after ${seconds} s, delivering what waited`);
+    this.#options.outages.back(this.#options.nodeId);
   }
 
   #outOfTime(marginMs: number): boolean {

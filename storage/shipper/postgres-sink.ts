@@ -1,6 +1,6 @@
 // Delivers journal batches to the ledger's Postgres. Cursor and work are one transaction there
 // (postgres/work-store.ts); this adds the schema, a time limit for a frozen server, and a fresh pool after
-// every failure.
+// every failure. One connection a lane: lanes book side by side.
 import type { JournalBatch } from '../journal/batch.js';
 import type { AccountPolicy } from '../postgres/account-directory.js';
 import {
@@ -9,6 +9,7 @@ import {
   openPostgres,
   type PostgresOptions,
 } from '../postgres/connection.js';
+import { closeLane, formerLane } from '../postgres/ledger-lanes.js';
 import { migratePostgres } from '../postgres/migrate.js';
 import { JournalGapError, WorkStore } from '../postgres/work-store.js';
 import type { Sink, SinkStart } from './sink.js';
@@ -20,9 +21,11 @@ export class PostgresSink implements Sink {
   readonly #policy: AccountPolicy;
   #database: Database | null = null;
   #work: WorkStore | null = null;
+  /** Activation under which this lane is a former one; null when it runs, or is closed already. */
+  #former: bigint | null = null;
 
-  constructor(options: PostgresOptions, nodeId: number, policy: AccountPolicy) {
-    this.#options = options;
+  constructor(options: Omit<PostgresOptions, 'poolSize'>, nodeId: number, policy: AccountPolicy) {
+    this.#options = { ...options, poolSize: 1 };
     this.#nodeId = nodeId;
     this.#policy = policy;
   }
@@ -31,6 +34,7 @@ export class PostgresSink implements Sink {
     this.#database = openPostgres(this.#options);
     this.#work = new WorkStore(this.#database, this.#policy);
     await this.#withinTime(migratePostgres(this.#database));
+    this.#former = await this.#withinTime(formerLane(this.#database, this.#nodeId));
     const cursor = await this.#withinTime(this.#work.cursor(this.#nodeId));
     return cursor ?? { position: null, nextSeq: 0 };
   }
@@ -38,6 +42,13 @@ export class PostgresSink implements Sink {
   async deliver(batch: JournalBatch): Promise<void> {
     if (this.#work === null) throw new Error('Postgres sink is not open');
     await this.#withinTime(this.#work.applyBatch(batch));
+  }
+
+  /** A journal that nobody writes any more is booked to its end: no block has to wait for it. */
+  async atEnd(): Promise<void> {
+    if (this.#database === null || this.#former === null) return;
+    await this.#withinTime(closeLane(this.#database, this.#nodeId, this.#former));
+    this.#former = null;
   }
 
   async close(): Promise<void> {

@@ -1,38 +1,37 @@
-// The shipper's worker_thread program: reads the journal and feeds ClickHouse and Postgres, each at its own
-// pace from its own cursor. Started by shipper.ts; speaks the messages of messages.ts.
+// The shipper's worker_thread program: reads the journals and feeds ClickHouse and Postgres, each lane into each
+// store at its own pace from its own cursor. Started by shipper.ts; speaks the messages of messages.ts.
 import { parentPort, workerData } from 'node:worker_threads';
 import { scriptFromAddress } from '../../engine/bitcoin/address.js';
+import type { JournalLane } from '../journal/lanes.js';
 import { ClickHouseSink } from './clickhouse-sink.js';
 import { Lane } from './lane.js';
 import type { ConsumerStatus, FromShipper, ShipperSettings, ToShipper } from './messages.js';
+import { OutageLog } from './outage-log.js';
 import { PostgresSink } from './postgres-sink.js';
-import type { Sink } from './sink.js';
 
 const STATUS_MS = 1000;
 
 if (parentPort === null) throw new Error('shipper-thread.js runs as a worker thread only');
 const parent = parentPort;
 const settings = workerData as ShipperSettings;
-const { journalFolder, nodeId } = settings;
 const send = (message: FromShipper) => parent.postMessage(message);
 const log = (level: 'info' | 'warn' | 'error', message: string) => send({ type: 'log', level, message });
 
-const sinks: Sink[] = [
-  new ClickHouseSink(
-    { timeoutS: settings.timeoutS, ...settings.clickhouse },
-    nodeId,
-    journalFolder,
-    (message) => log('warn', `clickhouse: ${message}`),
-  ),
-  new PostgresSink(
-    { url: settings.postgresUrl, poolSize: settings.poolSize, timeoutS: settings.timeoutS },
-    nodeId,
-    { defaultScheme: settings.defaultScheme, isAddress },
-  ),
-];
 const onDelivered = (status: ConsumerStatus) => send({ type: 'status', ...status });
 const nowMs = () => performance.now();
-const lanes = sinks.map((sink) => new Lane({ journalFolder, sink, log, onDelivered, nowMs }));
+const { timeoutS, postgresUrl, defaultScheme } = settings;
+const toClickHouse = ({ nodeId, journalFolder }: JournalLane) =>
+  new ClickHouseSink({ timeoutS, ...settings.clickhouse }, nodeId, journalFolder, (message) =>
+    log('warn', `clickhouse: ${message}`),
+  );
+const toLedger = ({ nodeId }: JournalLane) =>
+  new PostgresSink({ url: postgresUrl, timeoutS }, nodeId, { defaultScheme, isAddress });
+const lanes = [
+  { makeSink: toClickHouse, outages: new OutageLog('clickhouse', log, nowMs) },
+  { makeSink: toLedger, outages: new OutageLog('ledger', log, nowMs) },
+].flatMap(({ makeSink, outages }) =>
+  settings.lanes.map((lane) => new Lane({ ...lane, sink: makeSink(lane), outages, onDelivered, nowMs })),
+);
 const sendStatus = () => {
   for (const lane of lanes) send({ type: 'status', ...lane.status });
 };
@@ -40,7 +39,9 @@ const timer = setInterval(sendStatus, STATUS_MS);
 
 parent.on('message', (message: ToShipper) => {
   if (message.type === 'sealed') {
-    for (const lane of lanes) lane.sealed(message.seq);
+    for (const lane of lanes) {
+      if (lane.nodeId === message.nodeId) lane.sealed(message.seq);
+    }
   } else {
     for (const lane of lanes) lane.stop(message.deadlineMs);
     // A store that is frozen in the middle of a request must not hold the whole pool's exit.

@@ -10,16 +10,24 @@ export interface ShipperEvents {
 
 const RESTART_MS = 1000;
 const STOP_DEADLINE_MS = 5000;
+/** ClickHouse and the ledger. */
+const CONSUMERS = 2;
+
+/** Key of a status: one store's place in one lane. */
+export function statusKey(consumer: Consumer, nodeId: number): string {
+  return `${consumer}/${nodeId}`;
+}
 
 export class Shipper {
   readonly #settings: ShipperSettings;
   readonly #events: ShipperEvents;
-  readonly #status = new Map<Consumer, ConsumerStatus>();
+  readonly #status = new Map<string, ConsumerStatus>();
   #worker: Worker;
   #restart: NodeJS.Timeout | undefined;
   #stopping: Promise<boolean> | null = null;
   #stopped: (drained: boolean) => void = () => {};
-  #sealedSeq = 0;
+  /** Node -> last sequence number that was sealed. */
+  readonly #sealedSeq = new Map<number, number>();
 
   /** Starts the thread. Stores need not be up. */
   constructor(settings: ShipperSettings, events: ShipperEvents) {
@@ -28,18 +36,25 @@ export class Shipper {
     this.#worker = this.#start();
   }
 
-  /** Latest status by consumer; absent until the first second is over. */
-  get status(): ReadonlyMap<Consumer, ConsumerStatus> {
+  /** Latest status by `statusKey`; absent until the first second is over. */
+  get status(): ReadonlyMap<string, ConsumerStatus> {
     return this.#status;
   }
 
-  /** The journal was sealed up to `seq`: deliver now rather than at the next poll. */
-  sealed(seq: number): void {
-    this.#sealedSeq = seq;
-    this.#send({ type: 'sealed', seq });
+  /** Segments of node `nodeId` below this one are in both stores. 0 until both have said so. */
+  neededSegment(nodeId: number): number {
+    const of = [...this.#status.values()].filter((status) => status.nodeId === nodeId);
+    if (of.length < CONSUMERS) return 0;
+    return Math.min(...of.map(({ position }) => position?.segment ?? 0));
   }
 
-  /** Delivers what is sealed, then ends the thread. Resolves to true when both stores have everything. */
+  /** The journal of node `nodeId` was sealed up to `seq`: deliver now rather than at the next poll. */
+  sealed(nodeId: number, seq: number): void {
+    this.#sealedSeq.set(nodeId, seq);
+    this.#send({ type: 'sealed', nodeId, seq });
+  }
+
+  /** Delivers what is sealed, then ends the thread. Resolves to true when both stores have every lane whole. */
   stop(deadlineMs = STOP_DEADLINE_MS): Promise<boolean> {
     this.#stopping ??= new Promise((resolve) => {
       this.#stopped = resolve;
@@ -73,7 +88,7 @@ export class Shipper {
       else if (message.type === 'stopped') this.#stopped(message.drained);
       else {
         const { type: _, ...status } = message;
-        this.#status.set(status.consumer, status);
+        this.#status.set(statusKey(status.consumer, status.nodeId), status);
         this.#events.onStatus?.(status);
       }
     });
@@ -88,7 +103,7 @@ export class Shipper {
       this.#events.log('warn', 'shipper thread ended by itself: starting it again');
       this.#restart = setTimeout(() => {
         this.#worker = this.#start();
-        if (this.#sealedSeq > 0) this.sealed(this.#sealedSeq);
+        for (const [nodeId, seq] of this.#sealedSeq) this.sealed(nodeId, seq);
       }, RESTART_MS);
     });
     return worker;

@@ -19,8 +19,13 @@ export interface Sink {
   readonly consumer: Consumer;
   /** Connects, brings the schema up to date and finds out how far the store is. */
   open(): Promise<SinkStart>;
-  /** When it returns, the batch is stored once and the cursor behind it is durable. */
+  /**
+   * When it returns, the batch is stored once and the cursor behind it is durable. A batch without shares
+   * moves the cursor only.
+   */
   deliver(batch: JournalBatch): Promise<void>;
+  /** Everything that is in the journal now was delivered. Told again and again. */
+  atEnd(): Promise<void>;
   /** Gives up connections at once, whatever they wait for. Must not throw. */
   close(): Promise<void>;
   /** One sentence for the operator: what happened, likely cause, what to do. */

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { startPostgres } from '../../storage/embedded/postgres.js';
 import { BlockStore, type CreditTerms } from '../../storage/postgres/block-store.js';
 import { type Database, openPostgres } from '../../storage/postgres/connection.js';
+import { activateLanes } from '../../storage/postgres/ledger-lanes.js';
 import { LedgerStore } from '../../storage/postgres/ledger-store.js';
 import { migratePostgres } from '../../storage/postgres/migrate.js';
 import { PayoutStore } from '../../storage/postgres/payout-store.js';
@@ -62,6 +63,7 @@ afterAll(async () => {
 beforeEach(async () => {
   database = openPostgres({ url: await newDatabase(), poolSize: 4, timeoutS: 10 });
   await migratePostgres(database);
+  await activateLanes(database, { running: [0], former: [] });
   work = new WorkStore(database, { defaultScheme: 'pplns', isAddress: (name) => name.startsWith('tb1') });
   blocks = new BlockStore(database);
   ledger = new LedgerStore(database);
@@ -96,7 +98,7 @@ describe('migrations', () => {
     const url = await newDatabase();
     const both = [1, 2].map(() => openPostgres({ url, poolSize: 1, timeoutS: 10 }));
     const ran = await Promise.all(both.map((one) => migratePostgres(one)));
-    expect(ran.flat().sort()).toEqual([1, 2, 3, 4]);
+    expect(ran.flat().sort()).toEqual([1, 2, 3, 4, 5]);
     await Promise.all(both.map((one) => one.end()));
   });
 

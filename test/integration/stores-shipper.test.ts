@@ -12,12 +12,15 @@ import { nativeBlocks, SUBMIT_COLUMNS } from '../../storage/clickhouse/native.js
 import { startClickHouse } from '../../storage/embedded/clickhouse.js';
 import { startPostgres } from '../../storage/embedded/postgres.js';
 import { SHARE, SHARE_RECORD_BYTES } from '../../storage/journal/record.js';
+import { RoundCounter } from '../../storage/journal/round-counter.js';
 import { segmentPath } from '../../storage/journal/segments.js';
 import { JournalWriter } from '../../storage/journal/writer.js';
 import { type Database, openPostgres } from '../../storage/postgres/connection.js';
+import { activateLanes } from '../../storage/postgres/ledger-lanes.js';
+import { migratePostgres } from '../../storage/postgres/migrate.js';
 import { CLICKHOUSE_CURSOR_FILE } from '../../storage/shipper/clickhouse-sink.js';
 import type { Consumer, ShipperSettings } from '../../storage/shipper/messages.js';
-import { Shipper } from '../../storage/shipper/shipper.js';
+import { Shipper, statusKey } from '../../storage/shipper/shipper.js';
 import {
   TEST_JOB,
   TEST_TARGET,
@@ -105,8 +108,19 @@ class Relay {
   }
 }
 
+/** A journal being written, and who submitted to it so far. */
+interface OpenLane {
+  nodeId: number;
+  journalFolder: string;
+  writer: JournalWriter;
+  identities: Map<string, number>;
+}
+
 describe('the shipper', () => {
   let journalFolder: string;
+  let rounds: RoundCounter;
+  /** Lanes beside the first. */
+  let others: OpenLane[];
   let writer: JournalWriter;
   let database: Database;
   let clickhouse: ClickHouse;
@@ -122,6 +136,8 @@ describe('the shipper', () => {
     journalFolder = join(folder, `journal${run}`);
     logs = [];
     identities = new Map();
+    rounds = new RoundCounter();
+    others = [];
     openWriter();
     const name = `ship${process.pid}_${run}`;
     await admin.unsafe(`create database ${name}`);
@@ -134,13 +150,11 @@ describe('the shipper', () => {
     database = openPostgres({ url: url.href, poolSize: 2, timeoutS: 10 });
     clickhouse = openClickHouse({ url: engine.url, ...engine.writer, database: name });
     settings = {
-      journalFolder,
-      nodeId: 0,
+      lanes: [{ nodeId: 0, journalFolder }],
       network: 'regtest',
       defaultScheme: 'pplns',
       clickhouse: { url: toClickHouse.url, ...engine.writer, database: name },
       postgresUrl: toPostgres.url,
-      poolSize: 2,
       timeoutS: 2,
     };
     shipper = null;
@@ -149,53 +163,69 @@ describe('the shipper', () => {
   afterEach(async () => {
     await shipper?.stop(0);
     writer.close();
+    for (const lane of others) lane.writer.close();
     await database.end({ timeout: 1 });
     await clickhouse.close();
     await toPostgres.cut();
     await toClickHouse.cut();
   });
 
+  const openJournal = (folder: string, nodeId: number) => {
+    const opened = new JournalWriter({ folder, nodeId, nowMs: () => performance.now(), rounds });
+    opened.defineJob(1, TEST_JOB);
+    return opened;
+  };
+
   function openWriter() {
-    writer = new JournalWriter({ folder: journalFolder, nodeId: 0, nowMs: () => performance.now() });
-    writer.defineJob(1, TEST_JOB);
-    for (const [who, id] of identities) defineIdentity(who, id);
+    writer = openJournal(journalFolder, 0);
+    for (const [who, id] of identities) defineIdentity(writer, who, id);
   }
 
-  function defineIdentity(who: string, id: number) {
+  function addLane(nodeId: number): OpenLane {
+    const laneFolder = `${journalFolder}-${nodeId}`;
+    const lane = {
+      nodeId,
+      journalFolder: laneFolder,
+      writer: openJournal(laneFolder, nodeId),
+      identities: new Map(),
+    };
+    others.push(lane);
+    settings.lanes.push({ nodeId, journalFolder: laneFolder });
+    return lane;
+  }
+
+  function defineIdentity(to: JournalWriter, who: string, id: number) {
     const [account = '', worker = ''] = who.split('.');
-    writer.defineIdentity(id, { account, worker, agent: 'test/1', remote: '198.51.100.9' });
+    to.defineIdentity(id, { account, worker, agent: 'test/1', remote: '198.51.100.9' });
   }
 
   /** Writes shares as one sealed batch, as the connection thread does. */
-  function submit(shares: readonly TestShare[]) {
-    const { records } = testBatch(writer.nextSeq, shares);
+  function submit(shares: readonly TestShare[], lane?: OpenLane) {
+    const { nodeId, writer: to, identities: known } = lane ?? { nodeId: 0, writer, identities };
+    const { records } = testBatch(to.nextSeq, shares);
     for (const [index, share] of shares.entries()) {
-      let id = identities.get(share.who);
+      let id = known.get(share.who);
       if (id === undefined) {
-        id = identities.size + 1;
-        identities.set(share.who, id);
-        defineIdentity(share.who, id);
+        id = known.size + 1;
+        known.set(share.who, id);
+        defineIdentity(to, share.who, id);
       }
-      const at = writer.appendShare(
-        id,
-        1,
-        (share.verdict ?? 'accepted') === 'accepted',
-        share.block ?? false,
-      );
+      const accepted = (share.verdict ?? 'accepted') === 'accepted';
+      const at = to.appendShare(id, 1, accepted, share.block ?? false);
       const from = index * SHARE_RECORD_BYTES;
-      writer.buffer[at + SHARE.verdict] = records[from + SHARE.verdict] as number;
-      records.copy(writer.buffer, at + SHARE.session, from + SHARE.session, from + SHARE.seq);
-      records.copy(writer.buffer, at + SHARE.receivedUs, from + SHARE.receivedUs, from + SHARE.identity);
-      records.copy(writer.buffer, at + SHARE.ntime, from + SHARE.ntime, from + SHARE.round);
+      to.buffer[at + SHARE.verdict] = records[from + SHARE.verdict] as number;
+      records.copy(to.buffer, at + SHARE.session, from + SHARE.session, from + SHARE.seq);
+      records.copy(to.buffer, at + SHARE.receivedUs, from + SHARE.receivedUs, from + SHARE.identity);
+      records.copy(to.buffer, at + SHARE.ntime, from + SHARE.ntime, from + SHARE.round);
       records.copy(
-        writer.buffer,
+        to.buffer,
         at + SHARE.extranonce1Bytes,
         from + SHARE.extranonce1Bytes,
         from + SHARE_RECORD_BYTES,
       );
     }
-    writer.seal();
-    shipper?.sealed(writer.nextSeq - 1);
+    to.seal();
+    shipper?.sealed(nodeId, to.nextSeq - 1);
   }
 
   const start = () => {
@@ -205,7 +235,7 @@ describe('the shipper', () => {
   const stored = async () => {
     const rows = await clickhouse
       .rows<{ n: string; distinct: string; work: string }>(
-        'SELECT count() AS n, uniqExact(seq) AS distinct, toString(sumIf(work, verdict = 1)) AS work FROM submits',
+        'SELECT count() AS n, uniqExact(node, seq) AS distinct, toString(sumIf(work, verdict = 1)) AS work FROM submits',
       )
       .catch(() => []);
     const totals = await database<{ shares: bigint; work: bigint }[]>`
@@ -222,10 +252,11 @@ describe('the shipper', () => {
     };
   };
 
-  /** Waits until both stores hold all of the journal, then checks that they hold it once. */
+  /** Waits until both stores hold all of every journal, then checks that they hold it once. */
   async function expectAllStored() {
-    const shares = writer.nextSeq - 1;
-    const work = BigInt(writer.acceptedTotal) * TEST_WORK;
+    const writers = [writer, ...others.map((lane) => lane.writer)];
+    const shares = writers.reduce((sum, { nextSeq }) => sum + nextSeq - 1, 0);
+    const work = BigInt(writers.reduce((sum, { acceptedTotal }) => sum + acceptedTotal, 0)) * TEST_WORK;
     const whole = { clickhouse: { n: shares, distinct: shares, work }, postgres: { n: shares, work } };
     for (let tries = 0; tries < 200; tries++) {
       const now = await stored();
@@ -238,10 +269,10 @@ describe('the shipper', () => {
   }
 
   async function untilAway(consumer: Consumer) {
-    for (let tries = 0; tries < 150 && shipper?.status.get(consumer)?.state !== 'away'; tries++)
+    for (let tries = 0; tries < 150 && shipper?.status.get(statusKey(consumer, 0))?.state !== 'away'; tries++)
       await sleep(100);
-    expect(shipper?.status.get(consumer)?.state).toBe('away');
-    return shipper?.status.get(consumer);
+    expect(shipper?.status.get(statusKey(consumer, 0))?.state).toBe('away');
+    return shipper?.status.get(statusKey(consumer, 0));
   }
 
   const some = (count: number): TestShare[] =>
@@ -376,6 +407,88 @@ describe('the shipper', () => {
     }
     const { clickhouse: shares, postgres: ledger } = await stored();
     expect([shares.n, ledger.n]).toEqual([10, 10]);
+  });
+
+  it('feeds every lane into both stores, whatever is away or dies in between, and says an outage once', async () => {
+    addLane(1);
+    addLane(2);
+    start();
+    const everywhere = (count: number) => {
+      for (const lane of [undefined, ...others]) submit(some(count), lane);
+    };
+    everywhere(20);
+    await expectAllStored();
+    await Promise.all([toPostgres.cut(), toClickHouse.cut()]);
+    everywhere(10);
+    await untilAway('ledger');
+    await untilAway('clickhouse');
+    await Promise.all([toPostgres.restore(), toClickHouse.restore()]);
+    await expectAllStored();
+    await shipper?.kill();
+    everywhere(10);
+    await expectAllStored();
+    expect(logs.filter((line) => line.includes('are delivered later'))).toHaveLength(2);
+    for (const nodeId of [0, 1, 2]) {
+      for (const consumer of ['ledger', 'clickhouse'] as const) {
+        const status = shipper?.status.get(statusKey(consumer, nodeId));
+        expect(status).toMatchObject({ consumer, nodeId, shippedSeq: 40, acceptedTotal: 36, state: 'ok' });
+      }
+    }
+    expect(
+      await clickhouse.rows('SELECT node, count() AS n FROM submits GROUP BY node ORDER BY node'),
+    ).toEqual([0, 1, 2].map((node) => ({ node, n: '40' })));
+    expect(shipper?.neededSegment(1)).toBe(1);
+    expect(shipper?.neededSegment(9)).toBe(0);
+  });
+
+  it('tells the ledger how far a lane without shares has come, and inserts nothing for it', async () => {
+    const idle = addLane(1);
+    start();
+    submit([{ who: 'bob', block: true }]);
+    idle.writer.sealWhenDue();
+    await expectAllStored();
+    const rows = () => database`
+      select node_id as node, next_seq as next, round from shipper_cursor where consumer = 'ledger' order by 1`;
+    for (let tries = 0; tries < 50 && (await rows()).length < 2; tries++) await sleep(100);
+    expect(await rows()).toEqual([
+      { node: 0, next: 2n, round: 1n },
+      { node: 1, next: 1n, round: 1n },
+    ]);
+    await shipper?.stop();
+    start();
+    await sleep(500);
+    expect(logs).toEqual([]);
+    submit(some(3), idle);
+    await expectAllStored();
+  });
+
+  it('closes a former lane in the ledger when its journal is booked to its end, not before', async () => {
+    const former = addLane(1);
+    await migratePostgres(database);
+    await activateLanes(database, { running: [0], former: [1] });
+    const states = async () =>
+      (await database`select state from ledger_lanes order by node_id`).map(({ state }) => state);
+    submit(some(5));
+    submit(some(5), former);
+    await toPostgres.cut();
+    start();
+    await untilAway('ledger');
+    expect(await states()).toEqual(['running', 'former']);
+    await toPostgres.restore();
+    await expectAllStored();
+    for (let tries = 0; tries < 50 && (await states())[1] === 'former'; tries++) await sleep(100);
+    expect(await states()).toEqual(['running', 'closed']);
+  });
+
+  it('stores nothing from a journal that belongs to another lane', async () => {
+    submit(some(5));
+    settings.lanes = [{ nodeId: 3, journalFolder }];
+    start();
+    for (let tries = 0; tries < 100 && shipper?.status.get('ledger/3')?.state !== 'away'; tries++)
+      await sleep(50);
+    expect(shipper?.status.get('ledger/3')?.error).toMatch(/shares of node 0 there/);
+    const { clickhouse: shares, postgres: ledger } = await stored();
+    expect([shares.n, ledger.n]).toEqual([0, 0]);
   });
 
   it('keeps a dying thread from losing or doubling anything', async () => {

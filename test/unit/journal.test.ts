@@ -1,12 +1,24 @@
-import { mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { verdictByCode } from '../../engine/work/verdict.js';
+import { laneFolder, recoverLanes } from '../../storage/journal/lanes.js';
 import { JournalCorruptError, JournalReader } from '../../storage/journal/reader.js';
 import { SHARE, SHARE_RECORD_BYTES } from '../../storage/journal/record.js';
 import { removeConsumedSegments } from '../../storage/journal/retention.js';
+import { RoundCounter } from '../../storage/journal/round-counter.js';
 import { listSegments, segmentPath } from '../../storage/journal/segments.js';
 import { JournalWriteError, JournalWriter, type JournalWriterOptions } from '../../storage/journal/writer.js';
 
@@ -261,5 +273,174 @@ describe('share journal', () => {
     writeFileSync(path, bytes);
     expect(() => open()).toThrow(/damaged/);
     expect(readFileSync(path)).toEqual(bytes);
+  });
+});
+
+describe('rounds of a pool with several journals', () => {
+  let rounds: RoundCounter;
+  let a: JournalWriter;
+  let b: JournalWriter;
+
+  const lane = (nodeId: number, extra: Partial<JournalWriterOptions> = {}) =>
+    filled({ folder: laneFolder(folder, nodeId), nodeId, rounds, ...extra });
+
+  beforeEach(() => {
+    rounds = new RoundCounter();
+    a = lane(1);
+    b = lane(2);
+  });
+  afterEach(() => {
+    a.close();
+    b.close();
+  });
+
+  const block = (writer: JournalWriter) => writer.appendShare(1, 9, false, true);
+
+  /** All batches of a lane so far, as [shares, round closed at its end, rounds of its shares]. */
+  function batchesOf(nodeId: number) {
+    const reader = new JournalReader(laneFolder(folder, nodeId), null);
+    const batches: [number, number, number[]][] = [];
+    for (let batch = reader.next(); batch !== null; batch = reader.next()) {
+      const stamps = range(0, batch.shares).map((i) =>
+        (batch as { records: Buffer }).records.readUInt32LE(i * SHARE_RECORD_BYTES + SHARE.round),
+      );
+      expect(batch.lastSeq - batch.firstSeq + 1).toBe(batch.shares);
+      batches.push([batch.shares, batch.round, stamps]);
+    }
+    reader.close();
+    return batches;
+  }
+
+  it('give each round to one block, whichever thread found it', async () => {
+    const each = 20_000;
+    const module = new URL('../../storage/journal/round-counter.js', import.meta.url).href;
+    const program = `
+      const { parentPort, workerData } = require('node:worker_threads');
+      import(workerData.module).then(({ RoundCounter }) => {
+        const rounds = new RoundCounter(workerData.memory);
+        parentPort.postMessage(Array.from({ length: ${each} }, () => rounds.next()));
+      });`;
+    const taken = await Promise.all(
+      range(0, 3).map(
+        () =>
+          new Promise<number[]>((resolve, reject) => {
+            const worker = new Worker(program, {
+              eval: true,
+              workerData: { module, memory: rounds.memory },
+            });
+            worker.once('message', resolve);
+            worker.once('error', reject);
+          }),
+      ),
+    );
+    expect(taken.flat().sort((x, y) => x - y)).toEqual(range(0, 3 * each));
+    expect(rounds.current()).toBe(3 * each);
+  });
+
+  it('never go back, and are refused when they are none', () => {
+    rounds.raiseTo(7);
+    rounds.raiseTo(3);
+    expect(rounds.current()).toBe(7);
+    for (const none of [-1, 1.5, 2 ** 32, Number.NaN]) expect(() => rounds.raiseTo(none)).toThrow(RangeError);
+  });
+
+  it('part the shares of all lanes into those before a block and those after it', () => {
+    append(a, 1);
+    append(b, 1);
+    block(a);
+    append(b, 1);
+    block(b);
+    append(a, 1);
+    a.seal();
+    b.seal();
+    expect(batchesOf(1)).toEqual([[3, 2, [0, 0, 2]]]);
+    expect(batchesOf(2)).toEqual([[3, 2, [0, 1, 1]]]);
+  });
+
+  it('that another lane closed are told by a lane without shares in a batch of its own, once', () => {
+    append(b, 1);
+    b.seal();
+    for (let second = 0; second < 3; second++) b.sealWhenDue();
+    expect(batchesOf(2)).toEqual([[1, 0, [0]]]);
+    block(a);
+    a.seal();
+    for (let second = 0; second < 3; second++) b.sealWhenDue();
+    append(b, 1);
+    b.seal();
+    expect(batchesOf(2)).toEqual([
+      [1, 0, [0]],
+      [0, 1, []],
+      [1, 1, [1]],
+    ]);
+    expect(readAll(new JournalReader(laneFolder(folder, 2), null))).toEqual([1, 2]);
+  });
+
+  it('are not told before the shares of the lane that came earlier', () => {
+    append(b, 1);
+    block(a);
+    b.sealWhenDue();
+    expect(batchesOf(2)).toEqual([]);
+    b.commit();
+    now = 1001;
+    b.sealWhenDue();
+    expect(batchesOf(2)).toEqual([[1, 1, [0]]]);
+  });
+
+  it('stay with a block whose frame the disk refused, while other lanes go on', () => {
+    let full = false;
+    a.close();
+    a = lane(1, {
+      write: (fd, bytes, offset) => {
+        if (full) throw new Error('ENOSPC: no space left on device');
+        return writeSync(fd, bytes, offset);
+      },
+    });
+    full = true;
+    block(a);
+    expect(() => a.commit()).toThrow(JournalWriteError);
+    append(b, 1);
+    block(b);
+    for (let second = 0; second < 5; second++) expect(() => a.sealWhenDue()).toThrow(JournalWriteError);
+    expect(batchesOf(1)).toEqual([]);
+    full = false;
+    a.seal();
+    b.seal();
+    expect(batchesOf(1)).toEqual([[1, 2, [0]]]);
+    expect(batchesOf(2)).toEqual([[2, 2, [1, 1]]]);
+    expect(rounds.current()).toBe(2);
+  });
+
+  it('go on after a restart from the highest that any lane has seen, former lanes too', () => {
+    block(b);
+    block(b);
+    b.commit();
+    append(a, 1);
+    a.commit();
+    // As after a kill: nothing is sealed, nothing is closed. Node 2 gets no thread again.
+    const recovered = recoverLanes(folder, 1);
+    expect(recovered.rounds.current()).toBe(2);
+    expect(recovered.lanes).toEqual([
+      { nodeId: 1, journalFolder: laneFolder(folder, 1), running: true, nextSeq: 2, acceptedTotal: 1 },
+      { nodeId: 2, journalFolder: laneFolder(folder, 2), running: false, nextSeq: 3, acceptedTotal: 0 },
+    ]);
+    const reader = new JournalReader(laneFolder(folder, 2), null);
+    expect(reader.next()).toMatchObject({ shares: 2, round: 2 });
+    expect(reader.atEnd).toBe(false);
+    expect(reader.next()?.shares ?? 0).toBe(0);
+    while (reader.next() !== null);
+    expect(reader.atEnd).toBe(true);
+    reader.close();
+  });
+
+  it('make the journals of new lanes and take no other folder for one', () => {
+    const recovered = recoverLanes(join(folder, 'fresh'), 2);
+    expect(recovered.lanes.map(({ nodeId, running }) => [nodeId, running])).toEqual([
+      [1, true],
+      [2, true],
+    ]);
+    for (const name of ['journal-0', 'journal-01', 'journal-70000', 'journal-x', 'journal-3.old']) {
+      mkdirSync(join(folder, 'fresh', name));
+    }
+    expect(recoverLanes(join(folder, 'fresh'), 1).lanes.map(({ nodeId }) => nodeId)).toEqual([1, 2]);
   });
 });

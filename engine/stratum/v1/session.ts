@@ -111,7 +111,7 @@ export class Session implements ShareOwner {
   invalidShares = 0;
   /** Monotonic milliseconds of the last accepted share; of the connection before the first. */
   lastValidMs: number;
-  /** Lines that were no share, read or unreadable. */
+  /** Lines that were no share: requests, replies, unreadable ones. */
   otherRequests = 0;
 
   readonly #host: SessionHost;
@@ -167,7 +167,10 @@ export class Session implements ShareOwner {
     if (scanSubmit(line, PARTS) && submitScanned(this, line, PARTS, receivedUs)) return;
     if (line.length === 0 || (line.length === 1 && line[0] === 0x0d)) return;
     const request = readRequest(line);
-    if (request === null) return;
+    if (request === null) {
+      this.otherRequests++;
+      return;
+    }
     if (!('problem' in request)) {
       this.#dispatch(request, receivedUs);
       return;

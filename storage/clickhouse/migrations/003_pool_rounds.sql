@@ -1,0 +1,1 @@
+ALTER TABLE submits {{ON_CLUSTER}} COMMENT COLUMN round 'Block candidates the whole pool had found before it'
