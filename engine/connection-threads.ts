@@ -96,9 +96,10 @@ export class ConnectionThreads {
   async drain(): Promise<void> {
     for (const thread of this.#threads) send(thread, { type: 'drain' });
     await Promise.all(
-      this.#threads.map(async ({ worker, exited }) => {
+      this.#threads.map(async ({ worker, exited, ports }) => {
         await Promise.race([exited, new Promise((resolve) => setTimeout(resolve, STOP_WITHIN_MS).unref())]);
-        await worker.terminate();
+        // Ended by force, a thread that holds sockets of uWebSockets.js aborts the process.
+        if (!ports.some(({ kind }) => kind === 'ws')) await worker.terminate();
       }),
     );
   }

@@ -1,7 +1,6 @@
 // The coordinator: starts the parts in order, carries jobs down to the connection thread and found blocks
 // up to the node, keeps the books moving, and stops everything in reverse. Runs on the main thread; no
 // share passes through it.
-import { Worker } from 'node:worker_threads';
 import { DataFolder } from '../storage/data-folder.js';
 import {
   laneFolder,
@@ -16,7 +15,8 @@ import { activateLanes } from '../storage/postgres/ledger-lanes.js';
 import { migratePostgres } from '../storage/postgres/migrate.js';
 import { PayoutStore } from '../storage/postgres/payout-store.js';
 import { Shipper } from '../storage/shipper/shipper.js';
-import type { BlockSubmitResult, FromApiThread, ToApiThread } from './api/thread-messages.js';
+import type { BlockSubmitResult } from './api/thread-messages.js';
+import { ApiThread } from './api-thread-handle.js';
 import { scriptFromAddress } from './bitcoin/address.js';
 import { displayHash } from './bitcoin/hex.js';
 import { blockSubsidy } from './bitcoin/subsidy.js';
@@ -73,7 +73,6 @@ const SIM_ACCOUNTS = 2;
 const STORE_WAIT_MS = 30_000;
 const STEP_MS = 1000;
 const PAYOUT_CONFIRMATIONS = { own: 1, open: 6 };
-const THREAD_STOP_MS = 8000;
 const FIRST_JOB_MS = 10_000;
 const BLOCK_WORK_MS = 10_000;
 const STEP_STOP_MS = 3000;
@@ -95,7 +94,7 @@ export class Pool {
   readonly #stops: { what: string; stop: () => Promise<unknown> }[] = [];
   #rpc!: NodeRpc;
   #connections!: ConnectionThreads;
-  #api: Worker | null = null;
+  #api: ApiThread | null = null;
   #jobs!: JobMaker;
   #templates!: TemplateSource;
   #submitter!: BlockSubmitter;
@@ -502,7 +501,7 @@ export class Pool {
   #settleSubmission(hash: string, outcome: SubmitOutcome): void {
     if (outcome.status === 'rejected') this.#lifecycle.refuse(hash, outcome.reason);
     const result: BlockSubmitResult = outcome.isPending ? 'error' : outcome.status;
-    this.#toApi({ type: 'block_submitted', result, durationS: outcome.durationMs / 1000 });
+    this.#api?.send({ type: 'block_submitted', result, durationS: outcome.durationMs / 1000 });
     this.#step();
   }
 
@@ -559,39 +558,12 @@ export class Pool {
   }
 
   async #startApi(): Promise<void> {
-    const config = this.#config;
-    const worker = new Worker(new URL('./api/api-thread.js', import.meta.url), {
-      name: 'api',
-      workerData: { host: config.apiHost, port: config.apiPort },
-    });
-    this.#api = worker;
-    const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
-    this.#onStop('API', async () => {
-      this.#toApi({ type: 'stop' });
-      // Never terminated by force: that aborts the process while uWebSockets.js holds sockets.
-      await within(exited, THREAD_STOP_MS);
-    });
-    const listening = await new Promise<{ port: number; library: string }>((resolve, reject) => {
-      worker.on('error', reject);
-      worker.on('message', (message: FromApiThread) => {
-        if (message.type === 'listening') resolve(message);
-        else if (message.type === 'failed') reject(new Error(message.reason));
-        else if (message.type === 'log')
-          this.#log[message.level]({ part: 'api', ...message.fields }, message.message);
-      });
-    });
-    worker.on('error', (error) =>
-      this.#log.error({ err: error }, 'the API thread failed; mining goes on without it'),
-    );
-    this.apiPort = listening.port;
-    if (config.apiPort !== 0 && listening.port !== config.apiPort) {
-      this.#log.warn(`port ${config.apiPort} is busy: the API listens on ${listening.port}`);
-    }
-    this.parts.push({
-      name: 'API and page',
-      where: `${config.apiHost}:${listening.port}`,
-      setting: 'API_PORT',
-    });
+    const { apiHost, apiPort } = this.#config;
+    const api = await ApiThread.start(apiHost, apiPort, this.#log);
+    this.#api = api;
+    this.#onStop('API', () => api.stop());
+    this.apiPort = api.port;
+    this.parts.push({ name: 'API and page', where: `${apiHost}:${api.port}`, setting: 'API_PORT' });
   }
 
   /** Moves blocks and payouts on; one at a time, and an outage is reported once. */
@@ -631,16 +603,12 @@ export class Pool {
     if (this.#picturing) return;
     this.#picturing = true;
     try {
-      this.#toApi({ type: 'snapshot', snapshot: await this.picture.take() });
+      this.#api?.send({ type: 'snapshot', snapshot: await this.picture.take() });
     } catch (error) {
       this.#log.error({ err: error }, 'statistics could not be gathered');
     } finally {
       this.#picturing = false;
     }
-  }
-
-  #toApi(message: ToApiThread): void {
-    this.#api?.postMessage(message);
   }
 
   #onStop(what: string, stop: () => Promise<unknown>): void {

@@ -25,7 +25,8 @@ import type {
 } from './thread-messages.js';
 import { BalancerList } from './transports/proxy-protocol.js';
 import type { UserName } from './user-name.js';
-import type { Session, SessionHost } from './v1/session.js';
+import type { Session } from './v1/session.js';
+import type { SessionHost } from './v1/session-host.js';
 
 type PutUp = Extract<ToConnectionThread, { type: 'job' }>;
 

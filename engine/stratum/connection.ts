@@ -8,11 +8,16 @@ import type { Session } from './v1/session.js';
 import type { Wire, WireOwner } from './wire.js';
 
 const LINE_MAX_BYTES = 16 * 1024;
+/** Bytes handled before the limits are looked at again: about 40 submits. Most reads bring less. */
+const SLICE_BYTES = 4096;
+const NOTHING: Buffer = Buffer.alloc(0);
 
 /** What a connection asks of those who own it. */
 export interface ConnectionOwner {
   /** Wall clock microseconds. */
   nowUs(): number;
+  /** Asked before its bytes are handled; false: they must wait for `readOn`. */
+  mayRead(connection: Connection): boolean;
   /** Closes it from our side; `reason` is counted. */
   end(connection: Connection, reason: string): void;
   /** It is closed already. */
@@ -31,10 +36,14 @@ export class Connection implements WireOwner {
   /** To be written at the end of the turn; Latin-1. */
   out = '';
   dirty = false;
+  /** For BackPressure: shares in flight when it last looked. */
+  inFlightCounted = 0;
   readonly #owner: ConnectionOwner;
   readonly #reader = new LineReader(LINE_MAX_BYTES);
   #requestsSeen = 0;
   #receivedUs = 0;
+  /** Read and not handled yet: less than one read of the wire, which is paused meanwhile. */
+  #held = NOTHING;
 
   constructor(owner: ConnectionOwner, wire: Wire, session: Session, ticket: Ticket) {
     this.#owner = owner;
@@ -44,24 +53,36 @@ export class Connection implements WireOwner {
   }
 
   onBytes(chunk: Buffer): void {
-    const { session } = this;
-    if (session.closed) return;
     this.#receivedUs = this.#owner.nowUs();
     try {
-      if (!this.#reader.push(chunk, this.#onLine)) {
-        this.#owner.end(this, 'line_too_long');
-        return;
+      for (let at = 0; at < chunk.length && !this.session.closed; at += SLICE_BYTES) {
+        if (!this.#owner.mayRead(this)) {
+          this.#held = Buffer.from(chunk.subarray(at));
+          return;
+        }
+        this.#handle(chunk.length <= SLICE_BYTES ? chunk : chunk.subarray(at, at + SLICE_BYTES));
       }
-      session.endOfInput();
+      this.session.endOfInput();
     } catch (error) {
       this.#owner.failed(this, error);
-      return;
     }
-    if (session.otherRequests !== this.#requestsSeen) this.#countRequests();
+  }
+
+  /** Handles what had to wait; the wire is read again once nothing waits any more. */
+  readOn(): void {
+    const held = this.#held;
+    this.#held = NOTHING;
+    if (held.length > 0) this.onBytes(held);
+    if (this.#held.length === 0 && !this.session.closed) this.wire.resume();
   }
 
   onClosed(reason: string): void {
     this.#owner.gone(this, reason);
+  }
+
+  #handle(bytes: Buffer): void {
+    if (!this.#reader.push(bytes, this.#onLine)) this.#owner.end(this, 'line_too_long');
+    else if (this.session.otherRequests !== this.#requestsSeen) this.#countRequests();
   }
 
   readonly #onLine = (line: Buffer): boolean => {

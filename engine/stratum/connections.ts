@@ -3,13 +3,15 @@
 // to everybody in slices, the sweep that holds deadlines, retargets, slow readers and bad conduct.
 import type { BlockList } from 'node:net';
 import { Admission, type AdmissionCaps } from './admission.js';
+import { BackPressure, IN_FLIGHT_MAX } from './back-pressure.js';
 import { type Ban, BanList } from './ban-list.js';
 import { Broadcast } from './broadcast.js';
 import { StrikeMemory } from './conduct.js';
 import { Connection, type ConnectionOwner } from './connection.js';
 import type { BoardJob } from './job-board.js';
 import type { PortProfile } from './port-profile.js';
-import { Session, type SessionHost } from './v1/session.js';
+import { Session } from './v1/session.js';
+import type { SessionHost } from './v1/session-host.js';
 import type { Wire, WireOwner } from './wire.js';
 
 export interface ConnectionsOptions {
@@ -40,8 +42,6 @@ export interface TipSpeed {
   lastMs: number;
 }
 
-/** Shares in flight at which a session's wire is not read until some are answered. */
-const IN_FLIGHT_MAX = 1024;
 const SUBSCRIBE_WITHIN_MS = 15_000;
 const AUTHORIZE_WITHIN_MS = 30_000;
 /** Each connection is looked at once in a second, a part of them at a time. */
@@ -57,6 +57,7 @@ export class Connections implements ConnectionOwner {
   readonly #admission: Admission;
   readonly #bans: BanList;
   readonly #strikes = new StrikeMemory();
+  readonly #pressure = new BackPressure();
   readonly #all = new Map<Session, Connection>();
   readonly #closed: Record<string, number> = {};
   readonly #broadcast: Broadcast<Session>;
@@ -125,6 +126,10 @@ export class Connections implements ConnectionOwner {
     return this.#options.nowUs();
   }
 
+  mayRead(connection: Connection): boolean {
+    return this.#pressure.mayRead(connection);
+  }
+
   readonly accept = (wire: Wire, port: PortProfile): WireOwner | null => {
     if (this.#draining) return this.#refuse('shutdown');
     if (this.#bans.isBanned(wire.remote)) return this.#refuse('banned');
@@ -191,6 +196,7 @@ export class Connections implements ConnectionOwner {
       this.#strikes.keep(minerOf(connection), connection.conduct, this.#options.nowMs());
     }
     connection.ticket.release();
+    this.#pressure.forget(connection);
     this.#options.onLeft(session);
   }
 
@@ -216,8 +222,9 @@ export class Connections implements ConnectionOwner {
         connection.out = '';
         connection.wire.write(out);
       }
-      this.#regulate(connection);
+      this.#pressure.regulate(connection);
     }
+    this.#pressure.wake();
   }
 
   /**
@@ -263,6 +270,7 @@ export class Connections implements ConnectionOwner {
   /** Stops reading, so that what is in flight can be answered. */
   drain(): void {
     this.#draining = true;
+    this.#pressure.stopped = true;
     for (const { wire } of this.#all.values()) wire.pause();
   }
 
@@ -299,17 +307,6 @@ export class Connections implements ConnectionOwner {
   readonly #flushLater = (): void => {
     if (this.#flushScheduled) this.flush();
   };
-
-  /** Reads from a peer only while it takes its answers and has not too much in judgement. */
-  #regulate({ wire, session, outbox }: Connection): void {
-    const { unsentBytes } = wire;
-    if (wire.paused) {
-      const mayRead = session.inFlight < IN_FLIGHT_MAX / 2 && outbox.shouldResume(unsentBytes);
-      if (mayRead && !this.#draining) wire.resume();
-    } else if (outbox.shouldPause(unsentBytes)) {
-      wire.pause();
-    }
-  }
 
   #giveNewest(session: Session): void {
     const connection = this.#all.get(session);
@@ -354,7 +351,7 @@ export class Connections implements ConnectionOwner {
       return;
     }
     if (queue === 'send_job') this.#giveNewest(session);
-    this.#regulate(connection);
+    this.#pressure.look(connection);
     this.#judge(connection, now);
     session.forgetJobsBelow(this.#options.oldestJobKey());
     session.retarget();

@@ -3,12 +3,8 @@ import { targetFromDifficulty, targetToBytesLE } from '../../engine/bitcoin/targ
 import type { ShareTarget } from '../../engine/shares/share-path.js';
 import type { BoardJob } from '../../engine/stratum/job-board.js';
 import type { JobMessage } from '../../engine/stratum/thread-messages.js';
-import {
-  Session,
-  type SessionHost,
-  type SessionRefusal,
-  type SessionShare,
-} from '../../engine/stratum/v1/session.js';
+import { Session } from '../../engine/stratum/v1/session.js';
+import type { SessionHost, SessionRefusal, SessionShare } from '../../engine/stratum/v1/session-host.js';
 import { verdictByName } from '../../engine/work/verdict.js';
 
 const ADDRESS = 'bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080';

@@ -8,12 +8,8 @@ import type { PortProfile } from '../../engine/stratum/port-profile.js';
 import { type KeptSession, ResumableSessions } from '../../engine/stratum/resumption.js';
 import type { JobMessage } from '../../engine/stratum/thread-messages.js';
 import type { UserName } from '../../engine/stratum/user-name.js';
-import {
-  Session,
-  type SessionHost,
-  type SessionRefusal,
-  type SessionShare,
-} from '../../engine/stratum/v1/session.js';
+import { Session } from '../../engine/stratum/v1/session.js';
+import type { SessionHost, SessionRefusal, SessionShare } from '../../engine/stratum/v1/session-host.js';
 import { ExtranonceLeases } from '../../engine/work/extranonce.js';
 import type { ShareVerdict } from '../../engine/work/verdict.js';
 import { createSlab } from '../../wasm/kernel.js';

@@ -6,7 +6,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { BoardJob } from '../../engine/stratum/job-board.js';
 import type { PortProfile } from '../../engine/stratum/port-profile.js';
-import { Session, type SessionHost, type SessionShare } from '../../engine/stratum/v1/session.js';
+import { Session } from '../../engine/stratum/v1/session.js';
+import type { SessionHost, SessionShare } from '../../engine/stratum/v1/session-host.js';
 import {
   DEFAULT_FIRMWARE,
   FIRMWARE_PROFILES,

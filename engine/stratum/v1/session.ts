@@ -3,7 +3,7 @@
 // is thrown out of `handleLine`.
 
 import type { NetworkName } from '../../bitcoin/networks.js';
-import type { ShareOwner, ShareTarget } from '../../shares/share-path.js';
+import type { ShareOwner } from '../../shares/share-path.js';
 import { DEFAULT_FIRMWARE, firmwareProfile } from '../../work/firmware-profiles.js';
 import { type ShareVerdict, type VerdictFacts, verdictByName } from '../../work/verdict.js';
 import type { BoardJob } from '../job-board.js';
@@ -14,63 +14,9 @@ import { submit, submitScanned } from './methods/submit.js';
 import { METHODS } from './methods/table.js';
 import { errorLine, notificationLine, resultLine, StratumError } from './reply.js';
 import { type Request, readRequest } from './request.js';
-import { type DifficultySource, type PoolDifficulty, SessionDifficulty } from './session-difficulty.js';
+import { type DifficultySource, SessionDifficulty } from './session-difficulty.js';
+import type { SessionHost, SessionRefusal, SessionShare } from './session-host.js';
 import { SubmitParts, scanSubmit } from './submit-scanner.js';
-
-/** What a session needs of the thread it lives in. */
-export interface SessionHost extends PoolDifficulty {
-  readonly network: NetworkName;
-  readonly extranonce2Bytes: number;
-  /** Name and version of the pool software. */
-  readonly software: string;
-  /** Monotonic milliseconds. */
-  nowMs(): number;
-  currentJob(): BoardJob | null;
-  findJob(id: string): BoardJob | undefined;
-  leaseExtranonce1(): Uint8Array | null;
-  /** Hands out the closed session of that id, with its extranonce1; null when none is kept. */
-  takeClosedSession(id: string): KeptSession | null;
-  /** Registers who submits in the journal. */
-  defineIdentity(name: UserName, agent: string, remote: string): number;
-  /** The difficulty this user last worked at; null when that is not known. */
-  recallDifficulty(name: UserName): number | null;
-  rememberDifficulty(name: UserName, difficulty: number): void;
-  /** A session waits for a job that it was not sent yet. */
-  needJob(): void;
-  submitShare(session: Session, share: SessionShare, target: ShareTarget): void;
-  refuseShare(session: Session, refusal: SessionRefusal, target: ShareTarget | null): void;
-  /** A verdict that is answered but not journaled (the peer never proved to be a miner). */
-  countUnjournaled(verdict: ShareVerdict): void;
-  send(session: Session, line: string): void;
-  /** A line that many sessions are sent: the same bytes for all. */
-  sendShared(session: Session, line: Buffer): void;
-  /** Something about miners of a kind that the operator should know; logged once for each text. */
-  warnOnce(message: string): void;
-  /** The first worker of the session is authorized. */
-  authorized(session: Session): void;
-  close(session: Session, reason: string): void;
-}
-
-export interface SessionShare {
-  requestId: string;
-  identity: number;
-  job: BoardJob;
-  extranonce2: Uint8Array;
-  version: number;
-  ntime: number;
-  nonce: number;
-  receivedUs: number;
-}
-
-export interface SessionRefusal {
-  requestId: string;
-  identity: number;
-  job: BoardJob | undefined;
-  verdict: ShareVerdict;
-  ntime: number;
-  nonce: number;
-  receivedUs: number;
-}
 
 /** Unreadable lines a session may send before it is closed. */
 const MALFORMED_MAX = 10;

@@ -4,7 +4,8 @@
 import { hexToBytes } from '../../../bitcoin/hex.js';
 import type { ShareVerdict } from '../../../work/verdict.js';
 import type { BoardJob } from '../../job-board.js';
-import type { Session, SessionRefusal, SessionShare } from '../session.js';
+import type { Session } from '../session.js';
+import type { SessionRefusal, SessionShare } from '../session-host.js';
 import { hexInto, hexWord, PARAM, type SubmitParts } from '../submit-scanner.js';
 
 /**
