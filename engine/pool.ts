@@ -31,7 +31,6 @@ import { checkChainIdentity } from './node/chain-identity.js';
 import { blockStandings } from './node/chain-watcher.js';
 import { NodeRpc } from './node/rpc.js';
 import { type TemplateEvent, TemplateSource } from './node/template-source.js';
-import type { WalletRpc } from './node/wallet-rpc.js';
 import { NodeWallet } from './payouts/node-wallet.js';
 import { type PayoutEvent, PayoutRunner } from './payouts/payout-runner.js';
 import { type LaneHead, PoolPicture } from './pool-picture.js';
@@ -39,6 +38,7 @@ import { type Part, type Servers, startServers } from './servers.js';
 import { SimFleet } from './sim-fleet.js';
 import { defaultCaps } from './stratum/admission.js';
 import type { CandidateMessage, JobMessage } from './stratum/thread-messages.js';
+import { POOL_WALLET, Wallets } from './wallets.js';
 
 /** What happened, for the live feed and the log. */
 export type PoolEvent =
@@ -66,9 +66,6 @@ export interface PoolOptions {
 const KIND_NAMES = { tcp: '(TCP)', tls: '(TLS)', ws: '(WebSocket)' } as const;
 const EXTRANONCE1_BYTES = 4;
 const EXTRANONCE2_BYTES = 8;
-const POOL_WALLET = 'millrace';
-/** Where the simulated miners are paid to, so that payouts can be seen arriving. */
-const MINERS_WALLET = 'millrace-sim-miners';
 const SIM_ACCOUNTS = 2;
 const STORE_WAIT_MS = 30_000;
 const STEP_MS = 1000;
@@ -163,8 +160,8 @@ export class Pool {
     await this.#migrate(database);
     const lanes = await this.#openLanes(database, config.dataDir);
 
-    const wallet = await this.#openWallet(rpc, POOL_WALLET);
-    const poolAddress = config.poolAddress ?? (await this.#ownAddress(folder, wallet));
+    const wallets = new Wallets(rpc, folder, config.network);
+    const poolAddress = config.poolAddress ?? (await wallets.poolAddress());
     const epoch = folder.nextEpoch();
     this.#jobs = new JobMaker({
       script: scriptFromAddress(poolAddress, config.network),
@@ -173,7 +170,7 @@ export class Pool {
       extranonce2Bytes: EXTRANONCE2_BYTES,
       keys: folder.jobKeys(),
     });
-    await this.#prepareMoney(database, rpc, wallet, poolAddress);
+    await this.#prepareMoney(database, rpc, wallets, poolAddress);
 
     const candidateDir = folder.file('blocks');
     const submitRpcs = this.servers.nodes.map((endpoint) => new NodeRpc({ endpoint }));
@@ -217,7 +214,7 @@ export class Pool {
     await this.#startApi();
     await this.#startTemplates();
     for (const block of await pendingCandidates(candidateDir)) this.#resubmit(block);
-    await this.#startMiners(folder, rpc);
+    await this.#startMiners(wallets);
 
     this.#stepTimer = setInterval(() => this.#step(), STEP_MS);
     this.#retentionTimer = setInterval(() => this.#trimJournals(lanes.lanes, shipper), TRIM_JOURNAL_MS);
@@ -249,33 +246,10 @@ export class Pool {
     }
   }
 
-  /** Our own wallet on a node of ours; on another's node only when it is there already. */
-  async #openWallet(rpc: NodeRpc, name: string): Promise<WalletRpc | null> {
-    const mayCreate = this.#config.network === 'private' || this.#config.network === 'regtest';
-    try {
-      if (mayCreate) return await rpc.openWallet(name);
-      return (await rpc.listWallets()).includes(name) ? rpc.wallet(name) : null;
-    } catch (error) {
-      if (mayCreate) throw error;
-      return null;
-    }
-  }
-
-  /** The address of the pool wallet that coinbases pay when none is configured; the same after a restart. */
-  async #ownAddress(folder: DataFolder, wallet: WalletRpc | null): Promise<string> {
-    if (wallet === null) throw new Error('The node has no wallet to pay blocks to. Set POOL_ADDRESS');
-    const name = `pool-address.${this.#config.network}`;
-    const known = folder.read(name);
-    if (known !== null && (await wallet.getAddressInfo(known)).isMine) return known;
-    const address = await wallet.getNewAddress('bech32', 'coinbase');
-    folder.write(name, address);
-    return address;
-  }
-
   async #prepareMoney(
     database: Database,
     rpc: NodeRpc,
-    wallet: WalletRpc | null,
+    wallets: Wallets,
     poolAddress: string,
   ): Promise<void> {
     const config = this.#config;
@@ -296,19 +270,19 @@ export class Pool {
       onEvent,
       nowMs: () => Date.now(),
     });
+    const wallet = await wallets.ofPool();
     if (wallet === null || !(await wallet.getAddressInfo(poolAddress)).isMine) {
       this.#log.warn(
         `payouts are off: the node has no wallet "${POOL_WALLET}" that owns POOL_ADDRESS. Balances grow meanwhile`,
       );
       return;
     }
-    const own = config.network === 'private' || config.network === 'regtest';
     this.#payouts = new PayoutRunner({
       store: new PayoutStore(database),
       wallet: new NodeWallet(rpc, wallet),
       thresholdSats: config.autoPayoutThresholdSats,
       everyMs: config.payoutFrequencyMs,
-      confirmationsNeeded: own ? PAYOUT_CONFIRMATIONS.own : PAYOUT_CONFIRMATIONS.open,
+      confirmationsNeeded: wallets.ownChain ? PAYOUT_CONFIRMATIONS.own : PAYOUT_CONFIRMATIONS.open,
       onEvent,
       nowMs: () => Date.now(),
     });
@@ -520,21 +494,10 @@ export class Pool {
     this.#blockWork.add(guarded);
   }
 
-  async #startMiners(folder: DataFolder, rpc: NodeRpc): Promise<void> {
+  async #startMiners(wallets: Wallets): Promise<void> {
     const config = this.#config;
     if (config.simMiners === 0) return;
-    const accounts: string[] = [];
-    const wallet = await this.#openWallet(rpc, MINERS_WALLET);
-    for (let i = 1; wallet !== null && i <= Math.min(SIM_ACCOUNTS, config.simMiners); i++) {
-      const name = `sim-miner-${i}-address.${config.network}`;
-      const known = folder.read(name);
-      const address =
-        known !== null && (await wallet.getAddressInfo(known)).isMine
-          ? known
-          : await wallet.getNewAddress('bech32', `simulated miner ${i}`);
-      if (address !== known) folder.write(name, address);
-      accounts.push(address);
-    }
+    const accounts = await wallets.minerAddresses(Math.min(SIM_ACCOUNTS, config.simMiners));
     // Without a wallet for them the simulated miners work for the pool itself.
     if (accounts.length === 0 && config.poolAddress !== null) accounts.push(config.poolAddress);
     this.fleet = new SimFleet({
