@@ -285,7 +285,7 @@ export class PoolPicture {
   async #readClickHouse(): Promise<{ rows: Map<number, number>; difficulty: number } | null> {
     try {
       const lanes = await this.#clickhouse.rows<{ node: number; rows: string; difficulty: number }>(
-        'SELECT node, count() AS rows, sum(difficulty) AS difficulty FROM shares GROUP BY node',
+        'SELECT node, rows, difficulty FROM share_counts',
       );
       this.#clickhouseTrouble = null;
       return {

@@ -23,6 +23,11 @@ const SUITES: Readonly<Record<string, SuiteEntry>> = {
     options: ['only', 'engine', 'peer', 'tip-command'],
     load: () => import('./stratum.js'),
   },
+  storage: {
+    about: 'insert rate, bytes a share and query times of ClickHouse',
+    options: ['rows'],
+    load: () => import('./storage.js'),
+  },
 };
 
 const HELP = `Benchmarks: each prints its figures with goals, and ratios to references of the same run.
@@ -43,6 +48,9 @@ stratum:
   --peer POOL       NAME,HOST,PORT,PID[,USER]: a pool that runs, measured beside the engine; may be repeated.
                     Its share target must admit every hash
   --tip-command C   shell command that makes the node of the peer find a block
+
+storage:
+  --rows N          generated shares, 1000 to 200000000; 10000000, with --quick 200000
 
 Costs are CPU time, medians over several processes. Other work on the machine still shows: run them
 on a quiet one, and compare ratios rather than figures between machines.

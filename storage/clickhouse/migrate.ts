@@ -1,6 +1,6 @@
-// Brings the ClickHouse schema up to date: migrations/NNN_name.sql in order, one statement a file, each
-// remembered in schema_migrations. ClickHouse has no transactional DDL, so every statement is written to be
-// repeatable (IF NOT EXISTS) and two starting nodes do no harm to each other.
+// Brings the ClickHouse schema up to date: migrations/NNN_name.sql in order, each remembered in schema_migrations.
+// A statement ends with a semicolon at the end of its line. ClickHouse has no transactional DDL: a file that was
+// not remembered runs again from its first statement, so every file is written to be repeatable.
 import { join } from 'node:path';
 import { VERDICTS } from '../../engine/work/verdict.js';
 import { type AppliedMigration, checkHistory, readMigrations } from '../migration-files.js';
@@ -8,7 +8,10 @@ import { projectRoot } from '../project-root.js';
 import { type ClickHouse, type ClickHouseOptions, openClickHouse, SHARE_DATABASE } from './client.js';
 
 export interface ClickHouseSchema {
-  /** Engine that stands for {{MergeTree}} in the files: MergeTree, or the Replicated one with its path. */
+  /**
+   * Engine that stands for {{MergeTree}} in the files: MergeTree, or the Replicated one with its path, which must
+   * hold {table}. The aggregating engine is derived from it.
+   */
   mergeTree: string;
   /** What stands for {{ON_CLUSTER}}: empty, or `ON CLUSTER name`. */
   onCluster: string;
@@ -16,16 +19,32 @@ export interface ClickHouseSchema {
 
 const ONE_SERVER: ClickHouseSchema = { mergeTree: 'MergeTree', onCluster: '' };
 
+/** Filling sums from all shares of years takes its time; nothing may repeat it while it runs. */
+const FILLING_TIMEOUT_S = 3600;
+
 const verdictList = () => VERDICTS.map(({ name, code }) => `'${name}' = ${code}`).join(', ');
 
 /**
  * Creates the database when it is absent, applies what is missing and returns the versions it applied.
  * Throws when a statement fails, an applied file was changed, or the server was used by a newer Millrace.
  */
-export async function migrateClickHouse(
+export function migrateClickHouse(
   options: ClickHouseOptions,
   schema: ClickHouseSchema = ONE_SERVER,
   folder = join(projectRoot(), 'storage', 'clickhouse', 'migrations'),
+): Promise<number[]> {
+  // Every lane asks at its start: the first one works, the others find nothing left to do.
+  const turn = lastTurn.then(() => migrate(options, schema, folder));
+  lastTurn = turn.catch(() => {});
+  return turn;
+}
+
+let lastTurn: Promise<unknown> = Promise.resolve();
+
+async function migrate(
+  options: ClickHouseOptions,
+  schema: ClickHouseSchema,
+  folder: string,
 ): Promise<number[]> {
   const database = options.database ?? SHARE_DATABASE;
   const outside = openClickHouse({ ...options, database: 'default' });
@@ -35,18 +54,26 @@ export async function migrateClickHouse(
     await outside.close();
   }
   const clickhouse = openClickHouse({ ...options, database });
+  const patient = openClickHouse({ ...options, database, timeoutS: FILLING_TIMEOUT_S });
   try {
-    return await apply(clickhouse, schema, folder);
+    return await apply(clickhouse, patient, schema, folder);
   } finally {
     await clickhouse.close();
+    await patient.close();
   }
 }
 
-async function apply(clickhouse: ClickHouse, schema: ClickHouseSchema, folder: string): Promise<number[]> {
+async function apply(
+  clickhouse: ClickHouse,
+  patient: ClickHouse,
+  schema: ClickHouseSchema,
+  folder: string,
+): Promise<number[]> {
   const files = readMigrations(folder);
   const fill = (sql: string) =>
     sql
       .replaceAll('{{MergeTree}}', schema.mergeTree)
+      .replaceAll('{{AggregatingMergeTree}}', schema.mergeTree.replace('MergeTree', 'AggregatingMergeTree'))
       .replaceAll('{{ON_CLUSTER}}', schema.onCluster)
       .replaceAll('{{VERDICTS}}', verdictList());
   await clickhouse.command(
@@ -62,7 +89,10 @@ async function apply(clickhouse: ClickHouse, schema: ClickHouseSchema, folder: s
   const ran: number[] = [];
   for (const file of files.slice(applied.length)) {
     try {
-      await clickhouse.command(fill(file.sql));
+      for (const statement of statements(file.sql)) {
+        const isFilling = statement.startsWith('INSERT');
+        await (isFilling ? patient : clickhouse).command(fill(statement));
+      }
     } catch (error) {
       throw new Error(
         `ClickHouse migration ${file.version} (${file.name}) failed: ${(error as Error).message}. ` +
@@ -78,6 +108,13 @@ async function apply(clickhouse: ClickHouse, schema: ClickHouseSchema, folder: s
   }
   await extendVerdicts(clickhouse, schema);
   return ran;
+}
+
+function statements(sql: string): string[] {
+  return sql
+    .split(/;[ \t]*(?:\n|$)/)
+    .map((statement) => statement.trim())
+    .filter((statement) => statement !== '');
 }
 
 /** The verdict list only ever grows (engine/work/verdict.ts); an older table learns the new names here. */
