@@ -8,7 +8,7 @@ import {
   type RecoveredLanes,
   recoverLanes,
 } from '../storage/journal/lanes.js';
-import { removeConsumedSegments } from '../storage/journal/retention.js';
+import { RETENTION_MS, removeConsumedSegments } from '../storage/journal/retention.js';
 import { BlockStore } from '../storage/postgres/block-store.js';
 import { type Database, explainPostgresError, openPostgres } from '../storage/postgres/connection.js';
 import { activateLanes } from '../storage/postgres/ledger-lanes.js';
@@ -73,7 +73,7 @@ const PAYOUT_CONFIRMATIONS = { own: 1, open: 6 };
 const FIRST_JOB_MS = 10_000;
 const BLOCK_WORK_MS = 10_000;
 const STEP_STOP_MS = 3000;
-const TRIM_JOURNAL_MS = 600_000;
+const TRIM_JOURNAL_MS = 60_000;
 
 export class Pool {
   readonly parts: Part[] = [];
@@ -336,6 +336,7 @@ export class Pool {
         epoch,
         extranonce2Bytes: EXTRANONCE2_BYTES,
         rounds: rounds.memory,
+        journalDurability: config.journalDurability,
       },
       lanes: lanes
         .filter(({ running }) => running)
@@ -551,10 +552,11 @@ export class Pool {
   }
 
   #trimJournals(lanes: readonly RecoveredLane[], shipper: Shipper): void {
+    const rule = { keepMs: RETENTION_MS, bytesMax: this.#config.journalBytesMax / lanes.length };
     for (const { nodeId, journalFolder } of lanes) {
       try {
         const needed = shipper.neededSegment(nodeId);
-        const { segments, bytes } = removeConsumedSegments(journalFolder, needed, Date.now());
+        const { segments, bytes } = removeConsumedSegments(journalFolder, needed, Date.now(), rule);
         if (segments > 0) this.#log.info({ nodeId, segments, bytes }, 'old journal segments removed');
       } catch (error) {
         this.#log.warn(`old journal segments could not be removed: ${(error as Error).message}`);

@@ -11,6 +11,7 @@ export function helpText(): string {
     'PostgreSQL, ClickHouse and a few simulated miners.',
     '',
     '  npm start -- [flags]',
+    '  npx millrace journal inspect|verify|export [--help]     what the share journal holds',
     '',
     'A setting is a flag (--stratum-port 3333), an environment variable (STRATUM_PORT=3333) or a line in',
     'millrace.toml (stratum_port = 3333). Flags win over the environment, that over the file.',

@@ -77,6 +77,9 @@ export interface Config {
 
   /** Absolute path. */
   readonly dataDir: string;
+  /** `power`: a share is answered when the disk has it. */
+  readonly journalDurability: 'process' | 'power';
+  readonly journalBytesMax: number;
   readonly databaseUrl: string | null;
   readonly dbPoolSize: number;
   readonly dbPoolTimeoutS: number;
@@ -239,6 +242,8 @@ function toConfig(
     autoPayoutThresholdSats: BigInt(s.auto_payout_threshold),
     payoutFrequencyMs: s.payout_frequency * 1000,
     dataDir: resolve(cwd, s.data_dir),
+    journalDurability: s.journal_durability,
+    journalBytesMax: s.journal_max_size * 1_000_000,
     databaseUrl,
     dbPoolSize: s.db_pool_size,
     dbPoolTimeoutS: s.db_pool_timeout,

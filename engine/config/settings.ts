@@ -366,6 +366,27 @@ export const SETTINGS_SCHEMA = Type.Object(
         description: 'Journal, own databases and own node live here',
       }),
     ),
+    journal_durability: Type.Union(
+      [Type.Literal('process'), Type.Literal('power')],
+      notes({
+        group: STORES,
+        default: 'process',
+        unit: 'process or power',
+        description:
+          'What an answered share survives: the death of any process, or a power cut too (answers wait for the disk)',
+      }),
+    ),
+    journal_max_size: Type.Integer(
+      notes({
+        group: STORES,
+        default: 50_000,
+        minimum: 100,
+        maximum: 100_000_000,
+        unit: 'MB',
+        description:
+          'Journal kept for 24 h at most, once both stores have it; what one of them still needs is kept at any size',
+      }),
+    ),
     database_url: Type.Optional(
       Type.String(
         notes({

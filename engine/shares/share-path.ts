@@ -3,6 +3,7 @@
 // no protocol: an owner (a session) hands shares in and is told each verdict after it is in the journal.
 // Order of things: DESIGN.md, "the journey of a share".
 
+import { PowerJournalWriter } from '../../storage/journal/power-writer.js';
 import { SHARE } from '../../storage/journal/record.js';
 import { JournalWriteError, type JournalWriter } from '../../storage/journal/writer.js';
 import {
@@ -17,6 +18,7 @@ import {
 import { type ShareVerdict, VERDICTS, type VerdictFacts, verdictByName } from '../work/verdict.js';
 import type { DuplicateFilter } from './duplicate-filter.js';
 import type { ValidationPool } from './validation-pool.js';
+import { Answers, WaitingAnswers } from './waiting-answers.js';
 
 /** Who submitted; told the verdict once, after the share is in the journal. */
 export interface ShareOwner {
@@ -114,7 +116,6 @@ const STALE = verdictByName('stale');
 const LOW = verdictByName('low_difficulty');
 const MALFORMED = verdictByName('malformed');
 const DUPLICATE = verdictByName('duplicate');
-const STORAGE_FAILED = verdictByName('storage_failed');
 const FILTER_FULL = verdictByName('filter_full');
 const VERDICT_CODE_MAX = Math.max(...VERDICTS.map((verdict) => verdict.code));
 
@@ -164,10 +165,9 @@ export class SharePath {
   #fetchTimer: NodeJS.Timeout | null = null;
   #journalDown = false;
   /** Settled in this turn, side by side: answered together, after the commit. */
-  readonly #answerOwners: ShareOwner[] = [];
-  readonly #answerIds: string[] = [];
-  readonly #answerVerdicts: VerdictFacts[] = [];
-  readonly #answerDifficulties: number[] = [];
+  #answers = new Answers();
+  /** Committed, and not on the disk yet; null where a commit is enough to answer. */
+  readonly #waiting: WaitingAnswers | null = null;
   /** Slots whose hash entered the duplicate filter in this turn. */
   readonly #remembered: number[] = [];
 
@@ -175,6 +175,16 @@ export class SharePath {
     this.#options = options;
     this.#bytes = new Uint8Array(options.memory.buffer);
     this.#words = new Uint32Array(options.memory.buffer);
+    const { journal, filter } = options;
+    if (journal instanceof PowerJournalWriter) {
+      this.#waiting = new WaitingAnswers({
+        filter,
+        give: (answers) => this.#giveAnswers(answers),
+        onReleased: options.onSettled,
+        onJournal: (error) => this.#reportJournal(error),
+      });
+      journal.tell(this.#waiting);
+    }
   }
 
   /** Takes a share that passed the cheap checks. False: every ring is full, stop reading and try again. */
@@ -228,7 +238,7 @@ export class SharePath {
 
   /** Shares taken and not answered yet. */
   get outstanding(): number {
-    return this.#options.pool.outstanding + this.#refusals.length;
+    return this.#options.pool.outstanding + this.#refusals.length + (this.#waiting?.count ?? 0);
   }
 
   #schedule(): void {
@@ -248,28 +258,53 @@ export class SharePath {
     pool.drain(this.#settle);
     for (const refusal of this.#refusals) this.#journalRefusal(refusal);
     this.#refusals = [];
-    if (this.#answerOwners.length > 0) {
-      try {
-        journal.commit();
-        if (this.#journalDown) this.#reportJournal(null);
-      } catch (error) {
-        if (!(error instanceof JournalWriteError)) throw error;
-        this.#reportJournal(error);
-        // Nothing of this batch was stored: not one share of it is credited.
-        this.#answerVerdicts.forEach((verdict, index) => {
-          if (verdict === ACCEPTED) this.#answerVerdicts[index] = STORAGE_FAILED;
-        });
-        this.#forgetRemembered();
-      }
-      this.#remembered.length = 0;
-      this.#giveAnswers();
-      this.#options.onSettled();
+    if (this.#answers.count > 0) {
+      if (this.#waiting === null) this.#commitAndAnswer();
+      else this.#commitAndWait(journal as PowerJournalWriter, this.#waiting);
     }
     if (!flowing) pool.armDoorbell();
     else if (this.#fetchTimer === null && pool.outstanding > 0) {
       this.#fetchTimer = setTimeout(this.#fetch, FETCH_WITHIN_MS);
     }
   };
+
+  #commitAndAnswer(): void {
+    const answers = this.#answers;
+    try {
+      this.#options.journal.commit();
+      if (this.#journalDown) this.#reportJournal(null);
+    } catch (error) {
+      if (!(error instanceof JournalWriteError)) throw error;
+      this.#reportJournal(error);
+      // Nothing of this batch was stored: not one share of it is credited.
+      answers.refuseAccepted();
+      this.#forgetRemembered();
+    }
+    this.#remembered.length = 0;
+    this.#giveAnswers(answers);
+    answers.clear();
+    this.#options.onSettled();
+  }
+
+  /** Answered when the disk has them: their slots are used again long before. */
+  #commitAndWait(journal: PowerJournalWriter, waiting: WaitingAnswers): void {
+    waiting.add(journal.nextCommit, this.#answers);
+    for (const slot of this.#remembered) {
+      const word = SHARE_SLOTS_OFFSET / 4 + slot * SLOT_WORDS;
+      const result = this.#words[word + SHARE_SLOT.result / 4] as number;
+      // Blocks went to the node: they are not forgotten.
+      if ((result & RESULT_MEETS_NETWORK) !== 0) continue;
+      waiting.remember((this.#jobs[slot] as ShareJob).key, this.#words, word + SHARE_SLOT.hash / 4);
+    }
+    this.#remembered.length = 0;
+    this.#answers = new Answers();
+    try {
+      journal.commit();
+    } catch (error) {
+      // Those who wait were told.
+      if (!(error instanceof JournalWriteError)) throw error;
+    }
+  }
 
   readonly #fetch = (): void => {
     this.#fetchTimer = null;
@@ -300,23 +335,18 @@ export class SharePath {
     return true;
   }
 
-  #giveAnswers(): void {
-    const owners = this.#answerOwners;
+  #giveAnswers({ owners, ids, verdicts, difficulties }: Answers): void {
     for (let i = 0; i < owners.length; i++) {
-      const verdict = this.#answerVerdicts[i] as VerdictFacts;
-      const difficulty = this.#answerDifficulties[i] as number;
+      const verdict = verdicts[i] as VerdictFacts;
+      const difficulty = difficulties[i] as number;
       this.counts[verdict.code] = (this.counts[verdict.code] as number) + 1;
       if (verdict === ACCEPTED) {
         this.acceptedDifficulty += difficulty;
         this.acceptedSquares += difficulty * difficulty;
         if (difficulty > this.heaviestDifficulty) this.heaviestDifficulty = difficulty;
       }
-      (owners[i] as ShareOwner).settle(this.#answerIds[i] as string, verdict, difficulty);
+      (owners[i] as ShareOwner).settle(ids[i] as string, verdict, difficulty);
     }
-    owners.length = 0;
-    this.#answerIds.length = 0;
-    this.#answerVerdicts.length = 0;
-    this.#answerDifficulties.length = 0;
   }
 
   readonly #settle = (slot: number): void => {
@@ -348,7 +378,7 @@ export class SharePath {
     }
     if (block) this.#announceBlock(slot, owner, job, word);
     this.#journalShare(slot, owner, job, target, verdict, block, word);
-    this.#answer(owner, this.#requestIds[slot] as string, verdict, target.difficulty);
+    this.#answers.add(owner, this.#requestIds[slot] as string, verdict, target.difficulty);
   };
 
   /** The journal did not take them, so they may be sent again. Blocks went to the node: they may not. */
@@ -427,7 +457,7 @@ export class SharePath {
     const verdict = verdictByName(refusal.verdict);
     const record = journal.buffer;
     this.#fill(record, at, owner, verdict, target, receivedUs, ntime, nonce, version);
-    this.#answer(owner, refusal.requestId, verdict, 0);
+    this.#answers.add(owner, refusal.requestId, verdict, 0);
   }
 
   /** Fields that validated and refused shares have in common. */
@@ -455,13 +485,6 @@ export class SharePath {
     record.writeDoubleLE(target.difficulty, at + SHARE.difficulty);
     const { targetLE } = target;
     for (let i = 0; i < HASH_BYTES; i++) record[at + SHARE.target + i] = targetLE[i] as number;
-  }
-
-  #answer(owner: ShareOwner, requestId: string, verdict: VerdictFacts, difficulty: number): void {
-    this.#answerOwners.push(owner);
-    this.#answerIds.push(requestId);
-    this.#answerVerdicts.push(verdict);
-    this.#answerDifficulties.push(difficulty);
   }
 
   #reportJournal(error: JournalWriteError | null): void {

@@ -3,6 +3,7 @@
 // candidates. Connections and their rules are in connections.ts, ports in listeners.ts.
 import { monitorEventLoopDelay, performance } from 'node:perf_hooks';
 import { parentPort, workerData } from 'node:worker_threads';
+import { PowerJournalWriter } from '../../storage/journal/power-writer.js';
 import { RoundCounter } from '../../storage/journal/round-counter.js';
 import { JournalWriter } from '../../storage/journal/writer.js';
 import { createSlab } from '../../wasm/kernel.js';
@@ -99,7 +100,8 @@ class ConnectionThread implements SessionHost {
   readonly #timers: NodeJS.Timeout[] = [];
 
   constructor() {
-    this.#journal = new JournalWriter({
+    const Writer = settings.journalDurability === 'power' ? PowerJournalWriter : JournalWriter;
+    this.#journal = new Writer({
       folder: settings.journalFolder,
       nodeId: settings.nodeId,
       nowMs,

@@ -56,6 +56,8 @@ export interface ConnectionThreadSettings {
   duplicateFilterEntries: number;
   hashWorkers: number;
   journalFolder: string;
+  /** `power`: a share is answered when the disk has it. Absent: `process`. */
+  journalDurability?: 'process' | 'power';
   nodeId: number;
   /** Memory of the pool's RoundCounter: the same for every thread. */
   rounds: SharedArrayBuffer;

@@ -34,6 +34,20 @@ export function laneFolder(dataFolder: string, nodeId: number): string {
   return join(dataFolder, nodeId === FIRST_NODE_ID ? FIRST_FOLDER : `${FIRST_FOLDER}-${nodeId}`);
 }
 
+/** The lanes whose journals are in `dataFolder`, by node id. Reads only. */
+export function findLanes(dataFolder: string): JournalLane[] {
+  const nodeIds = existsSync(laneFolder(dataFolder, FIRST_NODE_ID)) ? [FIRST_NODE_ID] : [];
+  if (existsSync(dataFolder)) {
+    for (const name of readdirSync(dataFolder)) {
+      const nodeId = Number(OTHER_FOLDER.exec(name)?.[1] ?? 0);
+      if (nodeId > FIRST_NODE_ID && nodeId <= NODE_ID_MAX) nodeIds.push(nodeId);
+    }
+  }
+  return nodeIds
+    .sort((a, b) => a - b)
+    .map((nodeId) => ({ nodeId, journalFolder: laneFolder(dataFolder, nodeId) }));
+}
+
 /**
  * Opens and ends every journal in `dataFolder`: those of node ids 1 to `running`, made when absent, and those
  * that earlier runs with more connection threads left. A torn tail is cut, what was committed is there for the
@@ -43,12 +57,8 @@ export function laneFolder(dataFolder: string, nodeId: number): string {
 export function recoverLanes(dataFolder: string, running: number): RecoveredLanes {
   const rounds = new RoundCounter();
   const nodeIds = new Set(Array.from({ length: running }, (_, index) => FIRST_NODE_ID + index));
-  if (existsSync(laneFolder(dataFolder, FIRST_NODE_ID))) nodeIds.add(FIRST_NODE_ID);
   mkdirSync(dataFolder, { recursive: true });
-  for (const name of readdirSync(dataFolder)) {
-    const nodeId = Number(OTHER_FOLDER.exec(name)?.[1] ?? 0);
-    if (nodeId > FIRST_NODE_ID && nodeId <= NODE_ID_MAX) nodeIds.add(nodeId);
-  }
+  for (const { nodeId } of findLanes(dataFolder)) nodeIds.add(nodeId);
   const lanes = [...nodeIds]
     .sort((a, b) => a - b)
     .map((nodeId): RecoveredLane => {

@@ -1,17 +1,10 @@
 // Reads the share journal batch by batch, also while it is being written. Used by the shipper (each
 // consumer has its own reader) and by the CLI. Layout: record.ts. The cut into batches is the writer's
 // (seal flags and segment ends), so it is the same after any restart.
-import { closeSync, fdatasyncSync, openSync } from 'node:fs';
+import { closeSync, fdatasyncSync, fstatSync, openSync } from 'node:fs';
 import type { JournalBatch, JournalPosition } from './batch.js';
-import {
-  FRAME_FLAG_SEAL,
-  type JournalIdentity,
-  type JournalJob,
-  KIND_IDENTITY,
-  KIND_JOB,
-  KIND_SHARE,
-  SHARE_RECORD_BYTES,
-} from './record.js';
+import { readPayload } from './frame-payload.js';
+import { FRAME_FLAG_SEAL, type JournalIdentity, type JournalJob } from './record.js';
 import { type Frame, listSegments, readFrame, segmentPath } from './segments.js';
 
 /** A sealed part of the journal does not read back as it was written: a disk fault or a foreign hand. */
@@ -19,12 +12,12 @@ export class JournalCorruptError extends Error {
   override readonly name = 'JournalCorruptError';
 }
 
-const DESCRIPTION_HEADER_BYTES = 12;
-
 export class JournalReader {
   readonly #folder: string;
   #segment: number;
   #offset: number;
+  /** Where the batch that is being collected starts in the segment. */
+  #batchOffset = 0;
   #fd = -1;
   #identities = new Map<number, JournalIdentity>();
   #jobs = new Map<number, JournalJob>();
@@ -74,6 +67,11 @@ export class JournalReader {
       if (again !== 'end') {
         throw this.#corrupt(again === 'bad' ? 'a frame with a wrong checksum' : 'a frame cut short');
       }
+      if (fstatSync(this.#fd).size < this.#offset) {
+        // Frames behind the last seal were undone after we read them: their sync failed (power-writer.ts).
+        this.#startBatch(this.#batchOffset);
+        continue;
+      }
       const batch = this.#shares > 0 ? this.#batch() : null;
       this.#moveTo(later);
       if (batch !== null) return { ...batch, next: { segment: later, offset: 0 } };
@@ -102,7 +100,7 @@ export class JournalReader {
     const segments = listSegments(this.#folder);
     const wanted = segments.find((number) => number >= this.#segment);
     if (wanted === undefined) return false;
-    if (wanted !== this.#segment) this.#offset = 0;
+    this.#startBatch(wanted === this.#segment ? this.#offset : 0);
     this.#segment = wanted;
     this.#fd = openSync(segmentPath(this.#folder, wanted), 'r');
     this.#identities = new Map();
@@ -121,7 +119,14 @@ export class JournalReader {
   #moveTo(segment: number): void {
     this.close();
     this.#segment = segment;
-    this.#offset = 0;
+    this.#startBatch(0);
+  }
+
+  #startBatch(offset: number): void {
+    this.#offset = offset;
+    this.#batchOffset = offset;
+    this.#parts = [];
+    this.#shares = 0;
   }
 
   #take(frame: Frame): void {
@@ -137,31 +142,11 @@ export class JournalReader {
 
   /** Learns the descriptions in a frame; returns its runs of share records. */
   #describe(frame: Frame): Buffer[] {
-    const { payload } = frame;
-    const runs: Buffer[] = [];
-    let at = 0;
-    let runStart = 0;
-    let shares = 0;
-    while (at < payload.length) {
-      const kind = payload[at];
-      if (kind === KIND_SHARE) {
-        at += SHARE_RECORD_BYTES;
-        shares++;
-        continue;
-      }
-      if (at > runStart) runs.push(payload.subarray(runStart, at));
-      if (kind !== KIND_IDENTITY && kind !== KIND_JOB) throw this.#corrupt(`a record of kind ${kind}`);
-      const id = payload.readUInt32LE(at + 4);
-      const end = at + DESCRIPTION_HEADER_BYTES + payload.readUInt32LE(at + 8);
-      const value: unknown = JSON.parse(payload.toString('utf8', at + DESCRIPTION_HEADER_BYTES, end));
-      if (kind === KIND_IDENTITY) this.#identities.set(id, value as JournalIdentity);
-      else this.#jobs.set(id, value as JournalJob);
-      at = end;
-      runStart = end;
+    try {
+      return readPayload(frame.payload, frame.shares, { identities: this.#identities, jobs: this.#jobs });
+    } catch (error) {
+      throw this.#corrupt((error as Error).message);
     }
-    if (at > runStart) runs.push(payload.subarray(runStart, at));
-    if (shares !== frame.shares) throw this.#corrupt(`a frame of ${shares} shares that says ${frame.shares}`);
-    return runs;
   }
 
   #batch(): JournalBatch {
@@ -179,8 +164,7 @@ export class JournalReader {
       token: `${this.#nodeId}-${this.#firstSeq}-${this.#lastSeq}`,
       next: { segment: this.#segment, offset: this.#offset },
     };
-    this.#parts = [];
-    this.#shares = 0;
+    this.#startBatch(this.#offset);
     return batch;
   }
 

@@ -11,7 +11,6 @@ import {
   mkdirSync,
   openSync,
   statSync,
-  unlinkSync,
   writeSync,
 } from 'node:fs';
 import { crc32 } from 'node:zlib';
@@ -31,8 +30,9 @@ import {
   SHARE_FLAG_BLOCK,
   SHARE_RECORD_BYTES,
 } from './record.js';
+import { recoverTail } from './recovery.js';
 import { RoundCounter } from './round-counter.js';
-import { holdsFrameBehind, listSegments, readFrame, segmentPath } from './segments.js';
+import { listSegments, segmentPath } from './segments.js';
 
 export interface JournalWriterOptions {
   folder: string;
@@ -65,14 +65,22 @@ const FIRST_BUFFER_BYTES = 1024 * 1024;
 const ACCEPTED = verdictByName('accepted').code;
 const STORAGE_FAILED = verdictByName('storage_failed').code;
 
+/** What a frame says of itself beside its payload. */
+export interface FrameHeader {
+  shares: number;
+  accepted: number;
+  round: number;
+  seal: boolean;
+}
+
 /** A description (identity or job) as its record bytes, and the segment that last repeated it. */
-interface Description {
+export interface Description {
   record: Buffer;
   writtenIn: number;
 }
 
 /** The record of a block whose frame the disk refused: the block went to the node, so it must be booked. */
-interface UnstoredBlock {
+export interface UnstoredBlock {
   record: Buffer;
   identity: Description | undefined;
   job: Description | undefined;
@@ -86,33 +94,34 @@ export class JournalWriter {
   /** Bytes in all segments that this writer knows of. */
   totalBytes = 0;
 
-  readonly #folder: string;
+  protected readonly folder: string;
   readonly #nodeId: number;
-  readonly #nowMs: () => number;
-  readonly #rounds: RoundCounter;
+  protected readonly nowMs: () => number;
+  protected readonly rounds: RoundCounter;
   readonly #segmentBytes: number;
-  readonly #sealAfterMs: number;
-  readonly #sealAfterShares: number;
+  protected readonly sealAfterMs: number;
+  protected readonly sealAfterShares: number;
   readonly #write: (fd: number, bytes: Buffer, offset: number) => number;
   readonly #identities = new Map<number, Description>();
   readonly #jobs = new Map<number, Description>();
 
-  #fd = -1;
-  #segment = 0;
-  #segmentSize = 0;
+  protected fd = -1;
+  /** Number of the segment being written. */
+  segment = 0;
+  protected segmentSize = 0;
   /** The frame being filled: header, descriptions and shares in the order they came. */
   #buffer = Buffer.allocUnsafe(FIRST_BUFFER_BYTES);
-  #used = FRAME_HEADER_BYTES;
-  #shares = 0;
-  #accepted = 0;
+  protected used = FRAME_HEADER_BYTES;
+  protected shares = 0;
+  protected accepted = 0;
   /** Round in the header of the newest frame: what the shipper can know of this lane. */
-  #writtenRound = 0;
-  #firstSeq = 1;
+  protected writtenRound = 0;
+  protected firstSeq = 1;
   /** Blocks in the frame being filled: where their records are. */
-  #blocks: { at: number; identity: Description | undefined; job: Description | undefined }[] = [];
-  #unstored: UnstoredBlock[] = [];
-  #batchShares = 0;
-  #batchSince = 0;
+  protected blocks: { at: number; identity: Description | undefined; job: Description | undefined }[] = [];
+  protected unstored: UnstoredBlock[] = [];
+  protected batchShares = 0;
+  protected batchSince = 0;
 
   /**
    * Opens the journal in `folder` (made when absent). A torn tail left by a crash is cut off, then a new
@@ -121,36 +130,36 @@ export class JournalWriter {
    * @throws Error when the newest segment is damaged in a way no crash of ours explains.
    */
   constructor(options: JournalWriterOptions) {
-    this.#folder = options.folder;
+    this.folder = options.folder;
     this.#nodeId = options.nodeId;
-    this.#nowMs = options.nowMs;
-    this.#rounds = options.rounds ?? new RoundCounter();
+    this.nowMs = options.nowMs;
+    this.rounds = options.rounds ?? new RoundCounter();
     this.#segmentBytes = options.segmentBytes ?? SEGMENT_BYTES;
-    this.#sealAfterMs = options.sealAfterMs ?? SEAL_AFTER_MS;
-    this.#sealAfterShares = options.sealAfterShares ?? SEAL_AFTER_SHARES;
+    this.sealAfterMs = options.sealAfterMs ?? SEAL_AFTER_MS;
+    this.sealAfterShares = options.sealAfterShares ?? SEAL_AFTER_SHARES;
     this.#write = options.write ?? writeSync;
-    mkdirSync(this.#folder, { recursive: true });
-    this.#recover();
-    this.#rounds.raiseTo(this.#writtenRound);
-    for (const number of listSegments(this.#folder)) {
-      this.totalBytes += statSync(segmentPath(this.#folder, number)).size;
+    mkdirSync(this.folder, { recursive: true });
+    const tail = recoverTail(this.folder);
+    this.segment = tail.segment;
+    this.nextSeq = tail.nextSeq;
+    this.acceptedTotal = tail.acceptedTotal;
+    this.writtenRound = tail.round;
+    this.rounds.raiseTo(this.writtenRound);
+    for (const number of listSegments(this.folder)) {
+      this.totalBytes += statSync(segmentPath(this.folder, number)).size;
     }
-    this.#openSegment(this.#segment + 1);
-    this.#firstSeq = this.nextSeq;
+    this.openSegment(this.segment + 1);
+    this.firstSeq = this.nextSeq;
   }
 
   /** Rounds that are closed: block candidates of all lanes, and those whose frame a disk refused. */
   get round(): number {
-    return this.#rounds.current();
-  }
-
-  get segment(): number {
-    return this.#segment;
+    return this.rounds.current();
   }
 
   /** True while shares wait for `commit`. */
   get hasUncommitted(): boolean {
-    return this.#shares > 0;
+    return this.shares > 0;
   }
 
   /** Makes `id` usable in share records. `id` must be new. */
@@ -192,7 +201,7 @@ export class JournalWriter {
     this.#repeat(who);
     this.#repeat(what);
     this.#reserve(SHARE_RECORD_BYTES);
-    const at = this.#used;
+    const at = this.used;
     const buffer = this.#buffer;
     buffer.fill(0, at, at + SHARE_RECORD_BYTES);
     buffer[at + SHARE.kind] = KIND_SHARE;
@@ -201,12 +210,12 @@ export class JournalWriter {
     buffer.writeUInt32LE(identity, at + SHARE.identity);
     buffer.writeUInt32LE(job, at + SHARE.job);
     // Taken at the append, so the rounds of a lane never fall: shares behind a frame are of its round or later.
-    buffer.writeUInt32LE(block ? this.#rounds.next() : this.#rounds.current(), at + SHARE.round);
-    this.#used += SHARE_RECORD_BYTES;
-    this.#shares++;
+    buffer.writeUInt32LE(block ? this.rounds.next() : this.rounds.current(), at + SHARE.round);
+    this.used += SHARE_RECORD_BYTES;
+    this.shares++;
     this.nextSeq++;
-    if (accepted) this.#accepted++;
-    if (block) this.#blocks.push({ at, identity: who, job: what });
+    if (accepted) this.accepted++;
+    if (block) this.blocks.push({ at, identity: who, job: what });
     return at;
   }
 
@@ -221,33 +230,33 @@ export class JournalWriter {
    *   its blocks are kept, as shares that were not credited, and written with the next frame that succeeds.
    */
   commit(): void {
-    this.#appendUnstoredBlocks();
-    if (this.#shares === 0) return;
-    if (this.#batchShares === 0) this.#batchSince = this.#nowMs();
-    const full = this.#batchShares + this.#shares >= this.#sealAfterShares;
-    const seal = full || this.#nowMs() - this.#batchSince >= this.#sealAfterMs;
-    const shares = this.#shares;
+    this.appendUnstoredBlocks();
+    if (this.shares === 0) return;
+    if (this.batchShares === 0) this.batchSince = this.nowMs();
+    const full = this.batchShares + this.shares >= this.sealAfterShares;
+    const seal = full || this.nowMs() - this.batchSince >= this.sealAfterMs;
+    const shares = this.shares;
     try {
-      this.#writeFrame(seal);
+      this.writeReserved(seal);
     } catch (error) {
-      this.#keepBlocks();
+      this.keepBlocks();
       this.discard();
       throw error;
     }
-    this.acceptedTotal += this.#accepted;
-    this.#batchShares = seal ? 0 : this.#batchShares + shares;
-    this.#startFrame();
-    if (seal) this.#rotateWhenLarge();
+    this.acceptedTotal += this.accepted;
+    this.batchShares = seal ? 0 : this.batchShares + shares;
+    this.startFrame();
+    if (seal) this.rotateWhenLarge();
   }
 
   /** Forgets the reserved shares, as if `appendShare` had not been called since the last commit. */
   discard(): void {
-    this.nextSeq = this.#firstSeq;
+    this.nextSeq = this.firstSeq;
     // What this frame would have repeated was not written: have it repeated again.
     for (const all of [this.#identities, this.#jobs]) {
       for (const description of all.values()) description.writtenIn = 0;
     }
-    this.#startFrame();
+    this.startFrame();
   }
 
   /**
@@ -255,117 +264,114 @@ export class JournalWriter {
    * without shares says with an empty batch that rounds were closed elsewhere: their blocks wait for its word.
    */
   sealWhenDue(): void {
-    if (this.#unstored.length > 0) this.commit();
-    if (this.#shares > 0) return;
-    if (this.#batchShares > 0 && this.#nowMs() - this.#batchSince < this.#sealAfterMs) return;
+    if (this.unstored.length > 0) this.commit();
+    if (this.shares > 0) return;
+    if (this.batchShares > 0 && this.nowMs() - this.batchSince < this.sealAfterMs) return;
     this.seal();
   }
 
   /** Ends the open batch now, so that the shipper can take it. Writes nothing when there is nothing to say. */
   seal(): void {
     this.commit();
-    if (this.#batchShares === 0 && this.#rounds.current() === this.#writtenRound) return;
-    this.#writeFrame(true);
-    this.#batchShares = 0;
-    this.#startFrame();
-    this.#rotateWhenLarge();
+    if (this.batchShares === 0 && this.rounds.current() === this.writtenRound) return;
+    this.writeReserved(true);
+    this.batchShares = 0;
+    this.startFrame();
+    this.rotateWhenLarge();
   }
 
   /** Commits, seals, makes it durable and closes the segment. */
   close(): void {
-    if (this.#fd < 0) return;
+    if (this.fd < 0) return;
     this.seal();
-    fsyncSync(this.#fd);
-    closeSync(this.#fd);
-    this.#fd = -1;
+    fsyncSync(this.fd);
+    closeSync(this.fd);
+    this.fd = -1;
   }
 
-  #keepBlocks(): void {
-    for (const { at, identity, job } of this.#blocks) {
+  /** Blocks of the frame being filled are kept for a frame that the disk takes. */
+  protected keepBlocks(): void {
+    this.unstored.push(...this.blocksOfFrame());
+  }
+
+  /** Copies of the records of its blocks, none of them credited. */
+  protected blocksOfFrame(): UnstoredBlock[] {
+    return this.blocks.map(({ at, identity, job }) => {
       const record = Buffer.from(this.#buffer.subarray(at, at + SHARE_RECORD_BYTES));
       if (record[SHARE.verdict] === ACCEPTED) record[SHARE.verdict] = STORAGE_FAILED;
-      this.#unstored.push({ record, identity, job });
-    }
+      return { record, identity, job };
+    });
   }
 
   /**
    * They keep their rounds, so their windows end where they were found. No frame of this lane was written in
    * between: what its last header says of later shares stays true.
    */
-  #appendUnstoredBlocks(): void {
-    const unstored = this.#unstored;
-    this.#unstored = [];
+  protected appendUnstoredBlocks(): void {
+    const unstored = this.unstored;
+    this.unstored = [];
     for (const { record, identity, job } of unstored) {
+      // A frame that was to repeat them may have been undone after they were forgotten.
+      for (const description of [identity, job]) if (description !== undefined) description.writtenIn = 0;
       this.#repeat(identity);
       this.#repeat(job);
       this.#reserve(SHARE_RECORD_BYTES);
-      const at = this.#used;
+      const at = this.used;
       record.copy(this.#buffer, at);
       writeU64(this.#buffer, this.nextSeq, at + SHARE.seq);
-      this.#used += SHARE_RECORD_BYTES;
-      this.#shares++;
+      this.used += SHARE_RECORD_BYTES;
+      this.shares++;
       this.nextSeq++;
-      this.#blocks.push({ at, identity, job });
+      this.blocks.push({ at, identity, job });
     }
   }
 
-  #recover(): void {
-    const segments = listSegments(this.#folder);
-    // The newest segment may be empty (opened, then killed): walk back to one that says where we were.
-    for (let i = segments.length - 1; i >= 0; i--) {
-      const number = segments[i] as number;
-      const path = segmentPath(this.#folder, number);
-      this.#segment = Math.max(this.#segment, number);
-      const fd = openSync(path, 'r+');
-      try {
-        let offset = 0;
-        let frames = 0;
-        for (;;) {
-          const result = readFrame(fd, offset);
-          if (result === 'end') break;
-          if (result === 'bad' && holdsFrameBehind(fd, offset)) {
-            throw new Error(
-              `The share journal is damaged: ${path} holds bytes at ${offset} that are no frame, and good frames ` +
-                'behind them. No crash of ours does that: check the disk, and restore the file or move it away.',
-            );
-          }
-          if (result === 'torn' || result === 'bad') {
-            ftruncateSync(fd, offset);
-            fsyncSync(fd);
-            break;
-          }
-          const { frame } = result;
-          this.nextSeq = frame.firstSeq + frame.shares;
-          this.acceptedTotal = frame.acceptedTotal;
-          this.#writtenRound = frame.round;
-          offset = frame.end;
-          frames++;
-        }
-        if (frames === 0) {
-          unlinkSync(path);
-          continue;
-        }
-      } finally {
-        closeSync(fd);
+  /** The reserved shares as records, for `refill`; null when one names what was forgotten meanwhile. */
+  protected sharesOfFrame(): Buffer[] | null {
+    const payload = Buffer.from(this.#buffer.subarray(FRAME_HEADER_BYTES, this.used));
+    const records: Buffer[] = [];
+    for (let at = 0; at < payload.length; ) {
+      if (payload[at] !== KIND_SHARE) {
+        at += DESCRIPTION_HEADER_BYTES + payload.readUInt32LE(at + 8);
+        continue;
       }
-      return;
+      const record = payload.subarray(at, at + SHARE_RECORD_BYTES);
+      const identity = record.readUInt32LE(SHARE.identity);
+      const job = record.readUInt32LE(SHARE.job);
+      if (identity !== 0 && !this.#identities.has(identity)) return null;
+      if (job !== 0 && !this.#jobs.has(job)) return null;
+      records.push(record);
+      at += SHARE_RECORD_BYTES;
+    }
+    return records;
+  }
+
+  /** Fills the frame anew with the same shares: a segment begun after they were reserved must repeat what they name. */
+  protected refill(records: readonly Buffer[]): void {
+    this.used = FRAME_HEADER_BYTES;
+    for (const record of records) {
+      this.#repeat(this.#identities.get(record.readUInt32LE(SHARE.identity)));
+      this.#repeat(this.#jobs.get(record.readUInt32LE(SHARE.job)));
+      this.#reserve(SHARE_RECORD_BYTES);
+      record.copy(this.#buffer, this.used);
+      this.used += SHARE_RECORD_BYTES;
     }
   }
 
-  #openSegment(number: number): void {
-    this.#fd = openSync(segmentPath(this.#folder, number), 'ax');
-    this.#segment = number;
-    this.#segmentSize = 0;
-    const folder = openSync(this.#folder, 'r');
+  protected openSegment(number: number): void {
+    this.fd = openSync(segmentPath(this.folder, number), 'ax');
+    this.segment = number;
+    this.segmentSize = 0;
+    const folder = openSync(this.folder, 'r');
     fsync(folder, () => close(folder));
   }
 
-  #rotateWhenLarge(): void {
-    if (this.#segmentSize < this.#segmentBytes) return;
+  protected rotateWhenLarge(): void {
+    if (this.segmentSize < this.#segmentBytes) return;
     // 64 MiB take the disk half a second: never wait for that on the thread that answers miners.
-    const full = this.#fd;
+    const full = this.fd;
     try {
-      this.#openSegment(this.#segment + 1);
+      this.openSegment(this.segment + 1);
     } catch {
       // No room for a new file: this one grows on, and the next batch end tries again.
       return;
@@ -373,52 +379,62 @@ export class JournalWriter {
     fsync(full, () => close(full));
   }
 
-  #startFrame(): void {
-    this.#used = FRAME_HEADER_BYTES;
-    this.#shares = 0;
-    this.#accepted = 0;
-    this.#firstSeq = this.nextSeq;
-    this.#blocks = [];
+  protected startFrame(): void {
+    this.used = FRAME_HEADER_BYTES;
+    this.shares = 0;
+    this.accepted = 0;
+    this.firstSeq = this.nextSeq;
+    this.blocks = [];
   }
 
-  #writeFrame(seal: boolean): void {
-    const frame = this.#buffer.subarray(0, this.#used);
-    // Read once all shares of the frame are in it: whatever this lane appends later is of this round or later.
-    const round = this.#rounds.current();
+  /** Writes what was reserved. Its round is read once all shares are in: what this lane appends later is no older. */
+  protected writeReserved(seal: boolean): void {
+    const frame = this.#buffer.subarray(0, this.used);
+    this.writeFrame(frame, {
+      shares: this.shares,
+      accepted: this.accepted,
+      round: this.rounds.current(),
+      seal,
+    });
+  }
+
+  /** Fills the header of `frame` (its payload is there already) and writes it whole, or undoes what got written. */
+  protected writeFrame(frame: Buffer, header: FrameHeader): void {
+    const { shares, accepted, round, seal } = header;
     frame.writeUInt32LE(FRAME_MAGIC, FRAME.magic);
-    frame.writeUInt32LE(this.#used - FRAME_HEADER_BYTES, FRAME.payloadBytes);
+    frame.writeUInt32LE(frame.length - FRAME_HEADER_BYTES, FRAME.payloadBytes);
     frame.writeUInt16LE(this.#nodeId, FRAME.node);
     frame[FRAME.flags] = seal ? FRAME_FLAG_SEAL : 0;
     frame[FRAME.flags + 1] = 0;
-    writeU64(frame, this.#firstSeq, FRAME.firstSeq);
-    frame.writeUInt32LE(this.#shares, FRAME.shares);
+    writeU64(frame, this.firstSeq, FRAME.firstSeq);
+    frame.writeUInt32LE(shares, FRAME.shares);
     frame.writeUInt32LE(round, FRAME.round);
-    writeU64(frame, this.acceptedTotal + this.#accepted, FRAME.acceptedTotal);
+    writeU64(frame, this.acceptedTotal + accepted, FRAME.acceptedTotal);
     frame.writeUInt32LE(crc32(frame.subarray(FRAME_CRC_START)), FRAME.crc);
     let written = 0;
     try {
-      while (written < frame.length) written += this.#write(this.#fd, frame, written);
+      while (written < frame.length) written += this.#write(this.fd, frame, written);
     } catch (error) {
-      this.#undoPartialWrite();
+      this.undoPartialWrite();
       throw new JournalWriteError(
-        `The share journal in ${this.#folder} could not be written (${(error as Error).message}): ` +
+        `The share journal in ${this.folder} could not be written (${(error as Error).message}): ` +
           'shares are refused until it can. Free disk space or mend the disk.',
         { cause: error },
       );
     }
-    this.#writtenRound = round;
-    this.#segmentSize += frame.length;
+    this.writtenRound = round;
+    this.segmentSize += frame.length;
     this.totalBytes += frame.length;
   }
 
   /** Part of a frame may have reached the file: cut it, or leave this segment for good if that fails too. */
-  #undoPartialWrite(): void {
+  protected undoPartialWrite(): void {
     try {
-      ftruncateSync(this.#fd, this.#segmentSize);
+      ftruncateSync(this.fd, this.segmentSize);
     } catch {
       try {
-        const broken = this.#fd;
-        this.#openSegment(this.#segment + 1);
+        const broken = this.fd;
+        this.openSegment(this.segment + 1);
         close(broken);
       } catch {
         // Nothing can be written: the next frame fails like this one, and is undone like this one.
@@ -427,17 +443,17 @@ export class JournalWriter {
   }
 
   #repeat(description: Description | undefined): void {
-    if (description === undefined || description.writtenIn === this.#segment) return;
-    description.writtenIn = this.#segment;
+    if (description === undefined || description.writtenIn === this.segment) return;
+    description.writtenIn = this.segment;
     this.#reserve(description.record.length);
-    description.record.copy(this.#buffer, this.#used);
-    this.#used += description.record.length;
+    description.record.copy(this.#buffer, this.used);
+    this.used += description.record.length;
   }
 
   #reserve(bytes: number): void {
-    if (this.#used + bytes <= this.#buffer.length) return;
-    const larger = Buffer.allocUnsafe(Math.max(this.#buffer.length * 2, this.#used + bytes));
-    this.#buffer.copy(larger, 0, 0, this.#used);
+    if (this.used + bytes <= this.#buffer.length) return;
+    const larger = Buffer.allocUnsafe(Math.max(this.#buffer.length * 2, this.used + bytes));
+    this.#buffer.copy(larger, 0, 0, this.used);
     this.#buffer = larger;
   }
 }

@@ -90,6 +90,7 @@ describe('the four sources', () => {
       vardiff_enabled: 'false',
       payout_scheme: 'solo',
       data_dir: '/data',
+      journal_durability: 'power',
       database_url: 'postgres://a:b@h/d',
       clickhouse_url: 'http://h:8123',
       api_host: '::1',

@@ -17,7 +17,7 @@ import { verdictByCode } from '../../engine/work/verdict.js';
 import { laneFolder, recoverLanes } from '../../storage/journal/lanes.js';
 import { JournalCorruptError, JournalReader } from '../../storage/journal/reader.js';
 import { SHARE, SHARE_RECORD_BYTES } from '../../storage/journal/record.js';
-import { removeConsumedSegments } from '../../storage/journal/retention.js';
+import { RETENTION_MS, removeConsumedSegments } from '../../storage/journal/retention.js';
 import { RoundCounter } from '../../storage/journal/round-counter.js';
 import { listSegments, segmentPath } from '../../storage/journal/segments.js';
 import { JournalWriteError, JournalWriter, type JournalWriterOptions } from '../../storage/journal/writer.js';
@@ -213,14 +213,34 @@ describe('share journal', () => {
     const numbers = listSegments(folder);
     const [, , third] = numbers as [number, number, number];
     const later = Date.now() + 25 * 3_600_000;
-    expect(removeConsumedSegments(folder, third, Date.now()).segments).toBe(0);
-    expect(removeConsumedSegments(folder, third, later).segments).toBe(2);
+    const rule = { keepMs: RETENTION_MS, bytesMax: Number.POSITIVE_INFINITY };
+    expect(removeConsumedSegments(folder, third, Date.now(), rule).segments).toBe(0);
+    expect(removeConsumedSegments(folder, third, later, rule).segments).toBe(2);
     expect(listSegments(folder)).toEqual(numbers.slice(2));
-    removeConsumedSegments(folder, Number.MAX_SAFE_INTEGER, later);
+    removeConsumedSegments(folder, Number.MAX_SAFE_INTEGER, later, rule);
     // The very newest was just begun and is empty: the one before it knows the last number.
     expect(listSegments(folder)).toEqual(numbers.slice(-2));
     writer.close();
     expect(open().nextSeq).toBe(25);
+  });
+
+  it('removes the oldest before their time when they are too many bytes, but none that a consumer needs', () => {
+    const writer = filled({ sealAfterShares: 1, segmentBytes: 500 });
+    for (let i = 0; i < 12; i++) {
+      append(writer, 2);
+      writer.commit();
+    }
+    const numbers = listSegments(folder);
+    const sizes = numbers.map((number) => statSync(segmentPath(folder, number)).size);
+    const total = sizes.reduce((sum, size) => sum + size, 0);
+    const [first = 0, second = 0] = sizes;
+    const trim = (needed: number, bytesMax: number) =>
+      removeConsumedSegments(folder, needed, Date.now(), { keepMs: RETENTION_MS, bytesMax });
+    expect(trim(Number.MAX_SAFE_INTEGER, total).segments).toBe(0);
+    expect(trim(Number.MAX_SAFE_INTEGER, total - first - 1)).toEqual({ segments: 2, bytes: first + second });
+    expect(trim(numbers[4] as number, 0).segments).toBe(2);
+    expect(listSegments(folder)).toEqual(numbers.slice(4));
+    writer.close();
   });
 
   it('books a block whose frame the disk refused as soon as it can be written, uncredited', () => {

@@ -16,6 +16,7 @@ import {
   type Submission,
 } from '../../engine/shares/share-path.js';
 import { ValidationPool } from '../../engine/shares/validation-pool.js';
+import { PowerJournalWriter } from '../../storage/journal/power-writer.js';
 import { JournalReader } from '../../storage/journal/reader.js';
 import { SHARE, SHARE_RECORD_BYTES } from '../../storage/journal/record.js';
 import { JournalWriter } from '../../storage/journal/writer.js';
@@ -215,6 +216,85 @@ describe('share path', () => {
     const blocks = shares.filter((each) => isBlock(hashOf(each)));
     expect(candidates.length).toBe(blocks.length);
     expect([...owner.answers.values()].some((verdict) => verdict === 'accepted')).toBe(false);
+  }, 60_000);
+
+  /** The journal of this test waits for a disk that the test answers for. */
+  function waitForDisk(): { answer: (error?: Error | null) => void; readonly waiting: number } {
+    const waiting: ((error: Error | null) => void)[] = [];
+    const journaled = new PowerJournalWriter({
+      ...{ folder: join(folder, 'power'), nodeId: 1, nowMs: () => performance.now() },
+      disk: { segment: (_fd, done) => waiting.push(done), folder: (_path, done) => waiting.push(done) },
+    });
+    journaled.defineIdentity(1, { account: 'a', worker: 'w', agent: '', remote: '127.0.0.1' });
+    journal.close();
+    journal = journaled;
+    path = pathOn(pool);
+    return {
+      answer: (error = null) => {
+        for (const done of waiting.splice(0)) done(error);
+      },
+      get waiting() {
+        return waiting.length;
+      },
+    };
+  }
+
+  async function checked(): Promise<void> {
+    while (pool.outstanding > 0) await new Promise((resolve) => setTimeout(resolve, 1));
+    path.drain();
+  }
+
+  it('answers nothing before its sync and everything after it, in order, and gives blocks out at once', async () => {
+    const disk = waitForDisk();
+    const owner = new Owner();
+    const job = putJob(6);
+    const shares = Array.from({ length: 9000 }, (_, i) => share(owner, i, job));
+    for (let at = 0; at < shares.length; at += 3000) {
+      submitAll(shares.slice(at, at + 3000));
+      await checked();
+    }
+    expect(owner.answers.size).toBe(0);
+    expect(path.outstanding).toBe(9000);
+    expect(candidates.length).toBe(shares.filter((each) => isBlock(hashOf(each))).length);
+    while (disk.waiting > 0) {
+      const before = owner.answers.size;
+      disk.answer();
+      expect(owner.answers.size).toBeGreaterThan(before);
+    }
+    expect([...owner.answers].sort()).toEqual(
+      shares.map((each): [string, string] => [each.requestId, expected(hashOf(each))]).sort(),
+    );
+    expect(path.outstanding).toBe(0);
+  }, 60_000);
+
+  it('refuses shares of a failed sync, blocks too, and takes the same ones again when the disk is well', async () => {
+    const disk = waitForDisk();
+    const owner = new Owner();
+    const job = putJob(7);
+    const shares = Array.from({ length: 500 }, (_, i) => share(owner, i, job));
+    submitAll(shares);
+    await checked();
+    disk.answer(new Error('EIO: i/o error, fdatasync'));
+    await answered(owner, 500);
+    for (const each of shares) {
+      const wanted = expected(hashOf(each));
+      expect(owner.answers.get(each.requestId)).toBe(wanted === 'accepted' ? 'storage_failed' : wanted);
+    }
+    expect(path.journalDown).toBe(true);
+    submitAll(shares.map((each) => ({ ...each, requestId: `down ${each.requestId}` })));
+    await answered(owner, 1000);
+    expect([...owner.answers.values()].includes('accepted')).toBe(false);
+    disk.answer();
+    submitAll(shares.map((each) => ({ ...each, requestId: `again ${each.requestId}` })));
+    await checked();
+    while (disk.waiting > 0) disk.answer();
+    await answered(owner, 1500);
+    expect(path.journalDown).toBe(false);
+    for (const each of shares) {
+      const hash = hashOf(each);
+      const wanted = isBlock(hash) ? 'duplicate' : expected(hash);
+      expect(owner.answers.get(`again ${each.requestId}`)).toBe(wanted);
+    }
   }, 60_000);
 
   it('replaces a hash worker that dies and answers every share all the same, none twice', async () => {

@@ -1,0 +1,71 @@
+// The process of miners as the kill loop sees it.
+import { type ChildProcess, fork } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import type { FromMiners, MinerCounts, MinersSettings, ToMiners } from './miners-messages.js';
+
+const END_WITHIN_MS = 20_000;
+
+export class Miners {
+  counts: MinerCounts = {
+    ...{ connected: 0, connects: 0, submitted: 0, open: 0 },
+    ...{ accepted: 0, cutOff: 0, resent: 0, faults: 0 },
+  };
+  /** Rejects when the process dies before its books are closed. */
+  readonly failed: Promise<never>;
+  readonly #child: ChildProcess;
+  readonly #ended: Promise<void>;
+  #booksClosed = false;
+  #fail: (error: Error) => void = () => {};
+
+  constructor(settings: MinersSettings, onFault: (what: string) => void) {
+    this.failed = new Promise<never>((_, reject) => {
+      this.#fail = reject;
+    });
+    this.failed.catch(() => {});
+    this.#child = fork(fileURLToPath(new URL('./miners-process.js', import.meta.url)), { execArgv: [] });
+    this.#child.on('message', (message: FromMiners) => {
+      if (message.type === 'fault') {
+        onFault(message.what);
+        return;
+      }
+      this.counts = message.counts;
+      if (message.type === 'ended') this.#booksClosed = true;
+    });
+    this.#ended = new Promise((resolve) => {
+      this.#child.once('exit', (code, signal) => {
+        if (!this.#booksClosed)
+          this.#fail(new Error(`the miners ended by themselves (${signal ?? `exit code ${code}`})`));
+        resolve();
+      });
+    });
+    this.#send({ type: 'start', settings });
+  }
+
+  movedTo(ports: readonly number[]): void {
+    this.#send({ type: 'ports', ports });
+  }
+
+  /** They send no more shares; `counts.open` falls to 0. */
+  rest(): void {
+    this.#send({ type: 'rest' });
+  }
+
+  /** Has them close their books; resolves when the process is gone. */
+  async end(): Promise<void> {
+    this.#send({ type: 'end' });
+    const late = setTimeout(() => this.#fail(new Error('the miners did not end in time')), END_WITHIN_MS);
+    try {
+      await Promise.race([this.#ended, this.failed]);
+    } finally {
+      clearTimeout(late);
+    }
+  }
+
+  kill(): void {
+    this.#child.kill('SIGKILL');
+  }
+
+  #send(message: ToMiners): void {
+    if (this.#child.connected) this.#child.send(message);
+  }
+}
