@@ -61,12 +61,12 @@ export class BlockLifecycle {
       const standing = standings[index];
       const confirmations = standing?.isKnown ? standing.confirmations : null;
       if (block.status === 'immature') await this.#watch(block, confirmations, tip);
-      else await this.#judge(block, confirmations);
+      else await this.#judge(block, confirmations, tip);
     }
   }
 
   /** A candidate, or a block given up that may have come back. */
-  async #judge(block: BlockRow, confirmations: number | null): Promise<void> {
+  async #judge(block: BlockRow, confirmations: number | null, tip: number): Promise<void> {
     const { blocks, onEvent } = this.#options;
     if (confirmations !== null && confirmations > 0) {
       const credited = await blocks.creditBlock(block.hash, await this.#terms(block));
@@ -77,6 +77,12 @@ export class BlockLifecycle {
     if (block.status !== 'candidate') return;
     if (confirmations === -1) {
       await blocks.orphanBlock(block.hash, 'another block of this height is in the best chain');
+      onEvent({ type: 'block_orphaned', block });
+      return;
+    }
+    if (confirmations === null && tip >= block.height + MATURITY_CONFIRMATIONS) {
+      // A node that died forgot it after taking it, and the chain has long gone on without it.
+      await blocks.orphanBlock(block.hash, 'no node knows it any more');
       onEvent({ type: 'block_orphaned', block });
       return;
     }

@@ -68,6 +68,11 @@ const EXTRANONCE1_BYTES = 4;
 const EXTRANONCE2_BYTES = 8;
 const SIM_ACCOUNTS = 2;
 const STORE_WAIT_MS = 30_000;
+/** What a Postgres says that is not up yet, or dies while we ask and is brought back. */
+const STARTING_POSTGRES = new Set([
+  ...['ECONNREFUSED', 'ECONNRESET', 'CONNECT_TIMEOUT', 'CONNECTION_CLOSED', 'CONNECTION_ENDED'],
+  ...['CONNECTION_DESTROYED', 'ENOTFOUND', 'EAI_AGAIN', '57P01', '57P03'],
+]);
 const STEP_MS = 1000;
 const PAYOUT_CONFIRMATIONS = { own: 1, open: 6 };
 const FIRST_JOB_MS = 10_000;
@@ -237,8 +242,7 @@ export class Pool {
         return;
       } catch (error) {
         const code = (error as { code?: string }).code ?? '';
-        const passing = ['ECONNREFUSED', 'CONNECT_TIMEOUT', 'ENOTFOUND', 'EAI_AGAIN', '57P03'].includes(code);
-        if (!passing || performance.now() > until)
+        if (!STARTING_POSTGRES.has(code) || performance.now() > until)
           throw new Error(explainPostgresError(error), { cause: error });
         if (!told) this.#log.warn(`waiting for Postgres: ${explainPostgresError(error)}`);
         await new Promise((resolve) => setTimeout(resolve, 1000));
