@@ -15,85 +15,13 @@ import {
   SHARE_SLOTS,
   SHARE_SLOTS_OFFSET,
 } from '../../wasm/slots.js';
-import { type ShareVerdict, VERDICTS, type VerdictFacts, verdictByName } from '../work/verdict.js';
+import { VERDICTS, type VerdictFacts, verdictByName } from '../work/verdict.js';
 import type { DuplicateFilter } from './duplicate-filter.js';
+import { Pacing } from './pacing.js';
+import { fillShareRecord } from './share-record.js';
+import type { BlockCandidate, Refusal, ShareJob, ShareOwner, ShareTarget, Submission } from './submission.js';
 import type { ValidationPool } from './validation-pool.js';
 import { Answers, WaitingAnswers } from './waiting-answers.js';
-
-/** Who submitted; told the verdict once, after the share is in the journal. */
-export interface ShareOwner {
-  /** Number of the session in the journal. */
-  readonly sessionNumber: number;
-  /** @param requestId what `submit` was given. */
-  settle(requestId: string, verdict: VerdictFacts, difficulty: number): void;
-}
-
-/** The target a share is judged by: what its job was announced with, to this session. */
-export interface ShareTarget {
-  readonly difficulty: number;
-  /** 32 bytes little-endian. */
-  readonly targetLE: Uint8Array;
-}
-
-/** What the share path must know of a job. */
-export interface ShareJob {
-  /** Journal key and identity of the job; grows. */
-  readonly key: number;
-  /** Job slot in the slab. */
-  readonly slot: number;
-  /** Shares of it in flight: its slot must not be reused before this is 0. */
-  inFlight: number;
-}
-
-/** A header that met the network target. Sent to the node before anything else. */
-export interface BlockCandidate {
-  jobKey: number;
-  sessionNumber: number;
-  identity: number;
-  extranonce1: Uint8Array;
-  extranonce2: Uint8Array;
-  version: number;
-  ntime: number;
-  nonce: number;
-  /** 32 bytes as hashed. */
-  hash: Uint8Array;
-  /** Sequence number of its share in the journal. */
-  seq: number;
-}
-
-/** What `submit` is given. It is copied: one object may be filled anew for each share. */
-export interface Submission {
-  owner: ShareOwner;
-  requestId: string;
-  /** Journal identity. */
-  identity: number;
-  job: ShareJob;
-  target: ShareTarget;
-  /** The tip had moved when the share arrived: only a block is still worth something. */
-  stale: boolean;
-  extranonce1: Uint8Array;
-  extranonce2: Uint8Array;
-  version: number;
-  ntime: number;
-  nonce: number;
-  /** Wall clock microseconds at which the line was read. */
-  receivedUs: number;
-}
-
-/** A submit that failed a cheap check, before hashing. */
-export interface Refusal {
-  owner: ShareOwner;
-  requestId: string;
-  identity: number;
-  jobKey: number;
-  verdict: ShareVerdict;
-  /** What it would have been judged by; null when that is unknown. */
-  target: ShareTarget | null;
-  version: number;
-  ntime: number;
-  nonce: number;
-  receivedUs: number;
-}
 
 export interface SharePathOptions {
   memory: WebAssembly.Memory;
@@ -119,16 +47,7 @@ const DUPLICATE = verdictByName('duplicate');
 const FILTER_FULL = verdictByName('filter_full');
 const VERDICT_CODE_MAX = Math.max(...VERDICTS.map((verdict) => verdict.code));
 
-/** A batch is held back for a turn or two of the event loop while it is below this and still growing. */
-const HOLD_BELOW_SHARES = 16;
-const HOLD_TURNS_MAX = 2;
-/**
- * Shares come so often that results are fetched in passing: being woken for them costs 18 us a batch. The
- * timer is for the last ones, after which nothing came any more.
- */
-const FLOWING_GAP_US = 300;
-const GAP_WEIGHT = 1 / 8;
-const GAP_MAX_US = 3000;
+/** While shares flow results are fetched in passing; this is for the last ones, after which nothing came. */
 const FETCH_WITHIN_MS = 1;
 const SLOT_WORDS = SHARE_SLOT_BYTES / 4;
 const HASH_BYTES = 32;
@@ -157,11 +76,7 @@ export class SharePath {
   /** Wall clock at the time of the present turn, microseconds. */
   #turnUs = 0;
   #scheduled = false;
-  #heldTurns = 0;
-  #heldShares = 0;
-  /** Mean time between the turns in which shares came, microseconds. */
-  #gapUs = GAP_MAX_US;
-  #lastShareTurnUs = 0;
+  readonly #pacing = new Pacing();
   #fetchTimer: NodeJS.Timeout | null = null;
   #journalDown = false;
   /** Settled in this turn, side by side: answered together, after the commit. */
@@ -250,10 +165,10 @@ export class SharePath {
   readonly #turn = (): void => {
     const { pool, journal } = this.#options;
     this.#turnUs = this.#options.nowUs();
-    if (this.#scheduled) this.#measureGap();
+    if (this.#scheduled) this.#pacing.sharesCame(this.#turnUs);
     this.#scheduled = false;
-    const flowing = this.#gapUs < FLOWING_GAP_US;
-    if (this.#holdsBack()) this.#schedule();
+    const flowing = this.#pacing.flowing;
+    if (this.#pacing.holdsBack(pool.collecting)) this.#schedule();
     else pool.flush(flowing);
     pool.drain(this.#settle);
     for (const refusal of this.#refusals) this.#journalRefusal(refusal);
@@ -310,30 +225,6 @@ export class SharePath {
     this.#fetchTimer = null;
     this.#turn();
   };
-
-  #measureGap(): void {
-    if (this.#heldTurns > 0) return;
-    const gap = Math.min(GAP_MAX_US, Math.max(0, this.#turnUs - this.#lastShareTurnUs));
-    this.#gapUs += (gap - this.#gapUs) * GAP_WEIGHT;
-    this.#lastShareTurnUs = this.#turnUs;
-  }
-
-  /**
-   * Four lanes are filled by four shares: while more arrive with each turn, waiting a turn (a few
-   * microseconds, the loop does not sleep) makes the batch cheaper for all of it.
-   */
-  #holdsBack(): boolean {
-    const shares = this.#options.pool.collecting;
-    const grows = shares > this.#heldShares;
-    if (shares === 0 || shares >= HOLD_BELOW_SHARES || !grows || this.#heldTurns >= HOLD_TURNS_MAX) {
-      this.#heldTurns = 0;
-      this.#heldShares = 0;
-      return false;
-    }
-    this.#heldTurns++;
-    this.#heldShares = shares;
-    return true;
-  }
 
   #giveAnswers({ owners, ids, verdicts, difficulties }: Answers): void {
     for (let i = 0; i < owners.length; i++) {
@@ -435,13 +326,14 @@ export class SharePath {
     for (let i = 0; i < all; i++) record[at + SHARE.extranonce + i] = bytes[extranonceAt + i] as number;
     const hashAt = word * 4 + SHARE_SLOT.hash;
     for (let i = 0; i < HASH_BYTES; i++) record[at + SHARE.hash + i] = bytes[hashAt + i] as number;
-    this.#fill(
+    fillShareRecord(
       record,
       at,
-      owner,
-      verdict,
+      owner.sessionNumber,
+      verdict.code,
       target,
       this.#receivedUs[slot] as number,
+      this.#turnUs,
       words[word + SHARE_SLOT.ntime / 4] as number,
       words[word + SHARE_SLOT.nonce / 4] as number,
       words[word + SHARE_SLOT.version / 4] as number,
@@ -456,35 +348,20 @@ export class SharePath {
     const at = journal.appendShare(refusal.identity, jobKey, false, false);
     const verdict = verdictByName(refusal.verdict);
     const record = journal.buffer;
-    this.#fill(record, at, owner, verdict, target, receivedUs, ntime, nonce, version);
+    const session = owner.sessionNumber;
+    fillShareRecord(
+      record,
+      at,
+      session,
+      verdict.code,
+      target,
+      receivedUs,
+      this.#turnUs,
+      ntime,
+      nonce,
+      version,
+    );
     this.#answers.add(owner, refusal.requestId, verdict, 0);
-  }
-
-  /** Fields that validated and refused shares have in common. */
-  #fill(
-    record: Buffer,
-    at: number,
-    owner: ShareOwner,
-    verdict: VerdictFacts,
-    target: ShareTarget | null,
-    receivedUs: number,
-    ntime: number,
-    nonce: number,
-    version: number,
-  ): void {
-    record[at + SHARE.verdict] = verdict.code;
-    record.writeUInt32LE(owner.sessionNumber, at + SHARE.session);
-    record.writeUInt32LE(receivedUs % 0x1_0000_0000, at + SHARE.receivedUs);
-    record.writeUInt32LE(Math.floor(receivedUs / 0x1_0000_0000), at + SHARE.receivedUs + 4);
-    record.writeUInt32LE(ntime, at + SHARE.ntime);
-    record.writeUInt32LE(nonce, at + SHARE.nonce);
-    record.writeUInt32LE(version, at + SHARE.version);
-    const latencyUs = Math.min(0xffffffff, Math.max(0, Math.round(this.#turnUs - receivedUs)));
-    record.writeUInt32LE(latencyUs, at + SHARE.latencyUs);
-    if (target === null) return;
-    record.writeDoubleLE(target.difficulty, at + SHARE.difficulty);
-    const { targetLE } = target;
-    for (let i = 0; i < HASH_BYTES; i++) record[at + SHARE.target + i] = targetLE[i] as number;
   }
 
   #reportJournal(error: JournalWriteError | null): void {

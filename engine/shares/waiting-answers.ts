@@ -4,7 +4,7 @@ import type { CommitWaiter } from '../../storage/journal/power-writer.js';
 import type { JournalWriteError } from '../../storage/journal/writer.js';
 import { type VerdictFacts, verdictByName } from '../work/verdict.js';
 import type { DuplicateFilter } from './duplicate-filter.js';
-import type { ShareOwner } from './share-path.js';
+import type { ShareOwner } from './submission.js';
 
 const ACCEPTED = verdictByName('accepted');
 const STORAGE_FAILED = verdictByName('storage_failed');

@@ -2,7 +2,7 @@
 // no longer be credited or be a block. Jobs of an older tip stay for a while: their shares are stale, but
 // a stale share is first checked for being a block.
 import { JOB_SLOTS, writeJobSlot } from '../../wasm/slots.js';
-import type { ShareJob } from '../shares/share-path.js';
+import type { ShareJob } from '../shares/submission.js';
 import type { JobMessage } from './thread-messages.js';
 
 /**

@@ -8,13 +8,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { encodeHeader } from '../../engine/bitcoin/header.js';
 import { targetFromBytesLE, targetToBytesLE } from '../../engine/bitcoin/target.js';
 import { DuplicateFilter } from '../../engine/shares/duplicate-filter.js';
-import {
-  type BlockCandidate,
-  type ShareJob,
-  type ShareOwner,
-  SharePath,
-  type Submission,
-} from '../../engine/shares/share-path.js';
+import { SharePath } from '../../engine/shares/share-path.js';
+import type { BlockCandidate, ShareJob, ShareOwner, Submission } from '../../engine/shares/submission.js';
 import { ValidationPool } from '../../engine/shares/validation-pool.js';
 import { PowerJournalWriter } from '../../storage/journal/power-writer.js';
 import { JournalReader } from '../../storage/journal/reader.js';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { targetFromDifficulty, targetToBytesLE } from '../../engine/bitcoin/target.js';
-import type { ShareTarget } from '../../engine/shares/share-path.js';
+import type { ShareTarget } from '../../engine/shares/submission.js';
 import type { BoardJob } from '../../engine/stratum/job-board.js';
 import type { JobMessage } from '../../engine/stratum/thread-messages.js';
 import { Session } from '../../engine/stratum/v1/session.js';

@@ -1,7 +1,8 @@
 // A host of sessions for tests: the job board, extranonce leases, closed sessions and the memory of difficulties are
 // the real ones, wired as the connection thread wires them; sockets are lists of what was said. Shares are settled by
 // the share path it is given, or only noted.
-import type { SharePath, ShareTarget } from '../../engine/shares/share-path.js';
+import type { SharePath } from '../../engine/shares/share-path.js';
+import type { ShareTarget } from '../../engine/shares/submission.js';
 import { DifficultyMemory } from '../../engine/stratum/difficulty-memory.js';
 import { type BoardJob, JobBoard } from '../../engine/stratum/job-board.js';
 import type { PortProfile } from '../../engine/stratum/port-profile.js';

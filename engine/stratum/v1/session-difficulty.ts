@@ -1,7 +1,7 @@
 // Which difficulty a session has, had and should have. Every job is judged by the target it was sent with, for as
 // long as it lives; a new difficulty only ever goes out together with a new job. Knows no message: the session sends.
 import { targetFromDifficulty, targetToBytesLE } from '../../bitcoin/target.js';
-import type { ShareTarget } from '../../shares/share-path.js';
+import type { ShareTarget } from '../../shares/submission.js';
 import { Vardiff, type VardiffSettings } from '../../work/vardiff.js';
 import type { BoardJob } from '../job-board.js';
 import type { PortProfile } from '../port-profile.js';
