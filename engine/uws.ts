@@ -45,6 +45,12 @@ export interface UwsResponse {
    * then waits for a body of that length and closes the connection at its next request.
    */
   endWithoutBody(): UwsResponse;
+  /** Sends a chunk; false when it could not all be given to the kernel. */
+  write(chunk: Uint8Array): boolean;
+  /** Called when what was held back has been sent. Must return true. */
+  onWritable(handler: (offset: number) => boolean): UwsResponse;
+  /** Cuts the connection; the abort handler runs before it returns. */
+  close(): UwsResponse;
   onAborted(handler: () => void): UwsResponse;
   /** Sends what the callback writes as one packet. */
   cork(write: () => void): UwsResponse;
@@ -113,7 +119,7 @@ export function loadUws(require: NodeJS.Require = createRequire(import.meta.url)
   throw new Error(
     `uWebSockets.js, which serves the web page and the API, has no build for Node.js ${process.version} on ` +
       `${process.platform} ${process.arch}${cLibrary()} (${reasons.join('; ')}). ` +
-      'Run `npm ci` with Node.js 20 or 22 on Linux with glibc (not Alpine), macOS or Windows, and start again.',
+      'Run `npm ci` with Node.js 20 or 22 (24 and 26 need glibc 2.38) on Linux with glibc (not Alpine), macOS or Windows, and start again.',
   );
 }
 
