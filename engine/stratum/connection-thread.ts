@@ -8,16 +8,20 @@ import { RoundCounter } from '../../storage/journal/round-counter.js';
 import { JournalWriter } from '../../storage/journal/writer.js';
 import { createSlab } from '../../wasm/kernel.js';
 import { DuplicateFilter } from '../shares/duplicate-filter.js';
-import { SharePath, type Submission } from '../shares/share-path.js';
+import { SharePath } from '../shares/share-path.js';
+import type { Submission } from '../shares/submission.js';
 import { ValidationPool } from '../shares/validation-pool.js';
 import { EXTRANONCE1_BYTES, ExtranonceLeases } from '../work/extranonce.js';
 import { type ShareVerdict, VERDICTS, verdictByName } from '../work/verdict.js';
 import { Connections } from './connections.js';
 import { DifficultyMemory } from './difficulty-memory.js';
+import { Identities } from './identities.js';
 import { type BoardJob, JobBoard } from './job-board.js';
 import { Listeners } from './listeners.js';
+import type { PortProfile } from './port-profile.js';
 import { type KeptSession, RESUMABLE_MAX, RESUME_WITHIN_MS, ResumableSessions } from './resumption.js';
 import { Roster } from './roster.js';
+import { SchemeChoice } from './scheme-choice.js';
 import type {
   ConnectionThreadSettings,
   ConnectionThreadStats,
@@ -42,6 +46,7 @@ const ACCOUNTS_SHOWN = 1000;
 const BANS_SHOWN = 100;
 const WARNINGS_MAX = 100;
 const DELAY_SAMPLE_MS = 10;
+const RENEW_SLICE_MS = 2;
 /** User names whose last difficulty is remembered, and for how long. */
 const REMEMBERED_MAX = 100_000;
 const REMEMBERED_MS = 24 * 3600_000;
@@ -83,15 +88,16 @@ class ConnectionThread implements SessionHost {
   readonly #resumables: ResumableSessions;
   readonly #difficulties = new DifficultyMemory({ limit: REMEMBERED_MAX, ageMaxMs: REMEMBERED_MS, nowMs });
   readonly #roster = new Roster();
-  /** Journal identity -> who it is, while a share of it may come or be in judgement. */
-  readonly #names = new Map<number, UserName>();
+  readonly #schemes = new SchemeChoice(settings.defaultScheme ?? 'pplns');
+  /** Known while a share of theirs may come or be in judgement. */
+  readonly #identities: Identities;
+  readonly #authorized = new Set<Session>();
   /** Closed sessions with shares in judgement. */
   readonly #leaving = new Set<Session>();
   readonly #unjournaled = new Map<ShareVerdict, number>();
   readonly #delay = monitorEventLoopDelay({ resolution: DELAY_SAMPLE_MS });
   readonly #warned = new Set<string>();
   #listeners: Listeners | null = null;
-  #nextIdentity = 1;
   #failing: string | null = null;
   #sealFailed = false;
   #refusedByFilter = 0;
@@ -107,6 +113,8 @@ class ConnectionThread implements SessionHost {
       nowMs,
       rounds: new RoundCounter(settings.rounds),
     });
+    if (settings.schemes !== undefined) this.#schemes.replace(settings.schemes);
+    this.#identities = new Identities(this.#journal, this.#schemes);
     this.#filter = new DuplicateFilter(settings.duplicateFilterEntries);
     this.#leases = new ExtranonceLeases({ lane: settings.lane, epoch: settings.epoch });
     this.#resumables = new ResumableSessions({
@@ -139,7 +147,10 @@ class ConnectionThread implements SessionHost {
       journal: this.#journal,
       nowUs,
       onCandidate: (candidate) => {
-        const { account, worker } = this.#names.get(candidate.identity) ?? { account: '', worker: '' };
+        const { account, worker } = this.#identities.nameOf(candidate.identity) ?? {
+          account: '',
+          worker: '',
+        };
         post({ type: 'candidate', candidate: { ...candidate, account, worker } });
       },
       onJournal: (error) => this.#journalState(error),
@@ -177,7 +188,10 @@ class ConnectionThread implements SessionHost {
 
   handle(message: ToConnectionThread): void {
     if (message.type === 'job') this.#putUpJob(message);
-    else void this.#drain();
+    else if (message.type === 'schemes') {
+      this.#schemes.replace(message);
+      this.#renewIdentities(this.#authorized.values());
+    } else void this.#drain();
   }
 
   // What sessions ask of this thread.
@@ -217,12 +231,9 @@ class ConnectionThread implements SessionHost {
     post({ type: 'need_job' });
   }
 
-  defineIdentity(name: UserName, agent: string, remote: string): number {
-    const id = this.#nextIdentity++;
-    this.#journal.defineIdentity(id, { account: name.account, worker: name.worker, agent, remote });
-    this.#names.set(id, name);
+  defineIdentity(name: UserName, agent: string, remote: string, port: PortProfile): number {
     this.#roster.add(name);
-    return id;
+    return this.#identities.define(name, agent, remote, port);
   }
 
   warnOnce(message: string): void {
@@ -232,6 +243,7 @@ class ConnectionThread implements SessionHost {
   }
 
   authorized(session: Session): void {
+    this.#authorized.add(session);
     this.#connections.sessionAuthorized(session);
   }
 
@@ -292,16 +304,25 @@ class ConnectionThread implements SessionHost {
   #left(session: Session): void {
     const kept = session.leave();
     if (kept !== null) this.#resumables.keep(session.sessionId, kept);
-    for (const name of session.names.values()) this.#roster.remove(name);
+    this.#authorized.delete(session);
+    for (const name of session.names) this.#roster.remove(name);
     // Its shares may still be in judgement: names are needed until they are settled.
     if (session.inFlight > 0) this.#leaving.add(session);
     else this.#release(session);
   }
 
   #release(session: Session): void {
-    for (const identity of session.workers.values()) {
-      this.#journal.forgetIdentity(identity);
-      this.#names.delete(identity);
+    for (const identity of session.workers.values()) this.#identities.forget(identity);
+  }
+
+  /** In slices: a change of scheme may concern everybody, and no miner waits for it. */
+  #renewIdentities(sessions: Iterator<Session>): void {
+    const until = nowMs() + RENEW_SLICE_MS;
+    for (let next = sessions.next(); next.done !== true; next = sessions.next()) {
+      next.value.renewIdentities((identity) => this.#identities.current(identity));
+      if (nowMs() < until) continue;
+      setImmediate(() => this.#renewIdentities(sessions));
+      return;
     }
   }
 
@@ -325,6 +346,7 @@ class ConnectionThread implements SessionHost {
       coinbase2: Buffer.from(message.coinbase2).toString('hex'),
       branch: message.branch.map((hash) => Buffer.from(hash).toString('hex')),
       networkDifficulty: message.networkDifficulty,
+      bornMs: Math.floor(nowUs() / 1000),
     });
     if (audience === 'all') this.#connections.putUpForAll(job, spread, tipSeenAtMs);
     else this.#connections.putUpForWaiting(job);

@@ -1,9 +1,11 @@
 // What the coordinator (main thread) and the connection thread tell each other.
+import type { Scheme } from '../accounting/schemes.js';
 import type { NetworkName } from '../bitcoin/networks.js';
-import type { BlockCandidate } from '../shares/share-path.js';
+import type { BlockCandidate } from '../shares/submission.js';
 import type { AdmissionCaps } from './admission.js';
 import type { Ban } from './ban-list.js';
 import type { PortProfile } from './port-profile.js';
+import type { SchemeSettings } from './scheme-choice.js';
 
 /** A job as the connection thread needs it: everything but the transactions. */
 export interface JobMessage {
@@ -59,6 +61,10 @@ export interface ConnectionThreadSettings {
   /** `power`: a share is answered when the disk has it. Absent: `process`. */
   journalDurability?: 'process' | 'power';
   nodeId: number;
+  /** How work is paid where neither account nor port says. Absent: pplns. */
+  defaultScheme?: Scheme;
+  /** Known before the first miner comes. Absent: nobody chose, and nothing is recorded by expected value. */
+  schemes?: SchemeSettings;
   /** Memory of the pool's RoundCounter: the same for every thread. */
   rounds: SharedArrayBuffer;
   /** Extranonce lane: one per connection thread. */
@@ -79,6 +85,8 @@ export type ToConnectionThread =
       /** `retarget`: a fresh job made only to carry new difficulties, for the sessions that wait for one. */
       audience: 'all' | 'retarget';
     }
+  /** How accounts are paid from now on. */
+  | ({ type: 'schemes' } & SchemeSettings)
   /** Stop accepting, answer what is in flight, seal and close the journal. */
   | { type: 'drain' };
 

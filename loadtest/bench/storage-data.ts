@@ -45,6 +45,9 @@ const HASHRATE_MIN_HS = 1e13;
 const PARETO_EXPONENT = 1.2;
 const WORKERS_PER_ACCOUNT = 5;
 const BLOCKS_EXPECTED = 5;
+/** Every so many-th account mines alone, and every so many-th worker over TLS. */
+const SOLO_EVERY = 6;
+const TLS_EVERY = 10;
 /** After a new height, miners go on with the old one for so long. */
 const STALE_MS = 3000;
 const STALE_CHANCE = 0.8;
@@ -146,6 +149,9 @@ function farm(day: PoolDay, random: Random, identities: Map<number, JournalIdent
       worker: `rig${identity.toString().padStart(5, '0')}`,
       agent,
       remote: `10.${account >> 8}.${account & 255}.${identity & 255}`,
+      scheme: account % SOLO_EVERY === SOLO_EVERY - 1 ? 'solo' : 'pplns',
+      transport: identity % TLS_EVERY === 0 ? 'tls' : 'tcp',
+      protocol: 'v1',
     });
     miners.push({ identity, power, agent });
     rates.push(hs / 2 ** power);
@@ -171,7 +177,7 @@ function jobsOfDay(startMs: number, networkDifficulty: number): Map<number, Jour
       height,
       previousBlock: `${'0'.repeat(20)}${(height * 7919).toString(16).padStart(44, '5')}`,
       ...{ version: 0x20000000, bits: 0x1703_ffff, time: Math.floor((startMs + atMs) / 1000) },
-      ...{ coinbase1: '', coinbase2: '', branch: [], networkDifficulty },
+      ...{ coinbase1: '', coinbase2: '', branch: [], networkDifficulty, bornMs: startMs + atMs },
     });
   }
   return jobs;

@@ -12,6 +12,17 @@ export interface ClickHouseOptions {
   database?: string;
   /** Seconds until a request that is not answered counts as failed. 30 when not given. */
   timeoutS?: number;
+  /** Name of the cluster that the schema is made on, as in its configuration. Absent: one server. */
+  cluster?: string;
+  /** How long rows stay. Absent: for ever, unless somebody set it on the server. */
+  keep?: KeepDays;
+}
+
+/** Days that rows of each kind stay; null: for ever. Days and totals always stay. */
+export interface KeepDays {
+  readonly submits: number | null;
+  readonly minutes: number | null;
+  readonly hours: number | null;
 }
 
 /** Name of the database that holds the shares. */

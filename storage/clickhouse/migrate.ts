@@ -1,28 +1,14 @@
 // Brings the ClickHouse schema up to date: migrations/NNN_name.sql in order, each remembered in schema_migrations.
 // A statement ends with a semicolon at the end of its line. ClickHouse has no transactional DDL: a file that was
 // not remembered runs again from its first statement, so every file is written to be repeatable.
-import { join } from 'node:path';
-import { VERDICTS } from '../../engine/work/verdict.js';
 import { type AppliedMigration, checkHistory, readMigrations } from '../migration-files.js';
-import { projectRoot } from '../project-root.js';
 import { type ClickHouse, type ClickHouseOptions, openClickHouse, SHARE_DATABASE } from './client.js';
-
-export interface ClickHouseSchema {
-  /**
-   * Engine that stands for {{MergeTree}} in the files: MergeTree, or the Replicated one with its path, which must
-   * hold {table}. The aggregating engine is derived from it.
-   */
-  mergeTree: string;
-  /** What stands for {{ON_CLUSTER}}: empty, or `ON CLUSTER name`. */
-  onCluster: string;
-}
-
-const ONE_SERVER: ClickHouseSchema = { mergeTree: 'MergeTree', onCluster: '' };
+import { distributedStatements } from './cluster.js';
+import { applyRetention } from './retention.js';
+import { type ClickHouseSchema, fill, MIGRATIONS, schemaOf, statements, verdictList } from './schema.js';
 
 /** Filling sums from all shares of years takes its time; nothing may repeat it while it runs. */
 const FILLING_TIMEOUT_S = 3600;
-
-const verdictList = () => VERDICTS.map(({ name, code }) => `'${name}' = ${code}`).join(', ');
 
 /**
  * Creates the database when it is absent, applies what is missing and returns the versions it applied.
@@ -30,8 +16,8 @@ const verdictList = () => VERDICTS.map(({ name, code }) => `'${name}' = ${code}`
  */
 export function migrateClickHouse(
   options: ClickHouseOptions,
-  schema: ClickHouseSchema = ONE_SERVER,
-  folder = join(projectRoot(), 'storage', 'clickhouse', 'migrations'),
+  schema: ClickHouseSchema = schemaOf(options.cluster),
+  folder = MIGRATIONS,
 ): Promise<number[]> {
   // Every lane asks at its start: the first one works, the others find nothing left to do.
   const turn = lastTurn.then(() => migrate(options, schema, folder));
@@ -56,10 +42,32 @@ async function migrate(
   const clickhouse = openClickHouse({ ...options, database });
   const patient = openClickHouse({ ...options, database, timeoutS: FILLING_TIMEOUT_S });
   try {
-    return await apply(clickhouse, patient, schema, folder);
+    const ran = await apply(clickhouse, patient, schema, folder);
+    if (options.cluster !== undefined && ran.length > 0) {
+      await makeDistributed(options, options.cluster, folder);
+    }
+    if (options.keep !== undefined) await applyRetention(clickhouse, options.keep, schema.onCluster);
+    return ran;
   } finally {
     await clickhouse.close();
     await patient.close();
+  }
+}
+
+async function makeDistributed(options: ClickHouseOptions, cluster: string, folder: string): Promise<void> {
+  const { database, tables, views } = distributedStatements(
+    cluster,
+    options.database ?? SHARE_DATABASE,
+    folder,
+  );
+  const outside = openClickHouse({ ...options, database: 'default' });
+  const inside = openClickHouse({ ...options, database });
+  try {
+    for (const statement of tables) await outside.command(statement);
+    for (const statement of views) await inside.command(statement);
+  } finally {
+    await outside.close();
+    await inside.close();
   }
 }
 
@@ -70,16 +78,13 @@ async function apply(
   folder: string,
 ): Promise<number[]> {
   const files = readMigrations(folder);
-  const fill = (sql: string) =>
-    sql
-      .replaceAll('{{MergeTree}}', schema.mergeTree)
-      .replaceAll('{{AggregatingMergeTree}}', schema.mergeTree.replace('MergeTree', 'AggregatingMergeTree'))
-      .replaceAll('{{ON_CLUSTER}}', schema.onCluster)
-      .replaceAll('{{VERDICTS}}', verdictList());
   await clickhouse.command(
-    fill(`CREATE TABLE IF NOT EXISTS schema_migrations {{ON_CLUSTER}}
+    fill(
+      schema,
+      `CREATE TABLE IF NOT EXISTS schema_migrations {{ON_CLUSTER}}
       (version UInt32, name String, checksum String, applied_at DateTime('UTC') DEFAULT now())
-      ENGINE = {{MergeTree}} ORDER BY version`),
+      ENGINE = {{MergeTree}} ORDER BY version`,
+    ),
   );
   // Two nodes that started together may both have written a row: one of each is enough.
   const applied = await clickhouse.rows<AppliedMigration>(
@@ -91,7 +96,7 @@ async function apply(
     try {
       for (const statement of statements(file.sql)) {
         const isFilling = statement.startsWith('INSERT');
-        await (isFilling ? patient : clickhouse).command(fill(statement));
+        await (isFilling ? patient : clickhouse).command(fill(schema, statement));
       }
     } catch (error) {
       throw new Error(
@@ -108,13 +113,6 @@ async function apply(
   }
   await extendVerdicts(clickhouse, schema);
   return ran;
-}
-
-function statements(sql: string): string[] {
-  return sql
-    .split(/;[ \t]*(?:\n|$)/)
-    .map((statement) => statement.trim())
-    .filter((statement) => statement !== '');
 }
 
 /** The verdict list only ever grows (engine/work/verdict.ts); an older table learns the new names here. */

@@ -6,6 +6,8 @@
 //
 //   block   varuint columns, varuint rows, then per column: name, type (varuint length + bytes), data
 //   String  varuint length + bytes, per row
+//   Nullable(T)
+//           u8 per row (1: NULL), then T per row, anything where it is NULL
 //   LowCardinality(String)
 //           u64 1 (version), u64 flags | index width, u64 keys, the keys as String, u64 rows, u32 per row
 //
@@ -29,6 +31,7 @@ const LOW_CARDINALITY_VERSION = 1n;
 /** The dictionary comes with the block and replaces any before it; indexes of 4 bytes. */
 const LOW_CARDINALITY_FLAGS = 0x602n;
 const HASH_BYTES = 32;
+const UINT32_MAX = 0xffff_ffff;
 /** 0xffff * 2^208, the target of difficulty 1, as a double. */
 const DIFFICULTY_1_TARGET = 0xffff * 2 ** 208;
 const VERDICT_ENUM = `Enum8(${VERDICTS.map(({ name, code }) => `'${name}' = ${code}`).join(', ')})`;
@@ -71,9 +74,24 @@ const COLUMNS: readonly Column[] = [
   { name: 'seq', type: 'UInt64', encode: (block) => eightBytes(block, SHARE.seq) },
   { name: 'account', type: LOW_CARDINALITY, encode: ({ identities }) => named(identities, (i) => i.account) },
   { name: 'worker', type: LOW_CARDINALITY, encode: ({ identities }) => named(identities, (i) => i.worker) },
+  {
+    name: 'scheme',
+    type: LOW_CARDINALITY,
+    encode: ({ identities }) => named(identities, (i) => i.scheme ?? ''),
+  },
   { name: 'session', type: 'UInt32', encode: (block) => fourBytes(block, SHARE.session) },
   { name: 'remote', type: 'IPv6', encode: remoteAddress },
   { name: 'agent', type: LOW_CARDINALITY, encode: ({ identities }) => named(identities, (i) => i.agent) },
+  {
+    name: 'transport',
+    type: LOW_CARDINALITY,
+    encode: ({ identities }) => named(identities, (i) => i.transport ?? ''),
+  },
+  {
+    name: 'protocol',
+    type: LOW_CARDINALITY,
+    encode: ({ identities }) => named(identities, (i) => i.protocol ?? ''),
+  },
   { name: 'job', type: LOW_CARDINALITY, encode: ({ jobs }) => named(jobs, (j) => j.jobId) },
   {
     name: 'height',
@@ -110,6 +128,7 @@ const COLUMNS: readonly Column[] = [
   { name: 'nonce', type: 'UInt32', encode: (block) => fourBytes(block, SHARE.nonce) },
   { name: 'hash', type: 'String', encode: hashes },
   { name: 'latency_us', type: 'UInt32', encode: (block) => fourBytes(block, SHARE.latencyUs) },
+  { name: 'job_age_ms', type: 'Nullable(UInt32)', encode: jobAge },
   {
     name: 'network_difficulty',
     type: 'Float64',
@@ -241,13 +260,31 @@ function eightBytes({ records, start, rows }: Block, field: number): Buffer[] {
 
 function receivedMs({ records, start, rows }: Block): Buffer[] {
   const out = Buffer.allocUnsafe(rows * 8);
-  for (let row = 0, at = start + SHARE.receivedUs; row < rows; row++, at += SHARE_RECORD_BYTES) {
-    const us = records.readUInt32LE(at) + records.readUInt32LE(at + 4) * 0x1_0000_0000;
-    const ms = Math.floor(us / 1000);
+  for (let row = 0, at = start; row < rows; row++, at += SHARE_RECORD_BYTES) {
+    const ms = msOf(records, at);
     out.writeUInt32LE(ms % 0x1_0000_0000, row * 8);
     out.writeUInt32LE(Math.floor(ms / 0x1_0000_0000), row * 8 + 4);
   }
   return [out];
+}
+
+/** Wall clock of the receipt of the record at `at`. Without a BigInt: this runs per share. */
+function msOf(records: Buffer, at: number): number {
+  const low = records.readUInt32LE(at + SHARE.receivedUs);
+  return Math.floor((low + records.readUInt32LE(at + SHARE.receivedUs + 4) * 0x1_0000_0000) / 1000);
+}
+
+/** A clock that was set back meanwhile makes the age 0. */
+function jobAge({ records, start, rows, jobs }: Block): Buffer[] {
+  const born = Float64Array.from(jobs.values, ({ bornMs }) => bornMs ?? Number.NaN);
+  const unknown = Buffer.alloc(rows);
+  const out = new Uint32Array(rows);
+  for (let row = 0, at = start; row < rows; row++, at += SHARE_RECORD_BYTES) {
+    const age = msOf(records, at) - (born[jobs.index[row] as number] as number);
+    if (Number.isNaN(age)) unknown[row] = 1;
+    else out[row] = Math.min(UINT32_MAX, Math.max(0, age));
+  }
+  return [unknown, bytesOf(out)];
 }
 
 function verdicts({ records, start, rows }: Block): Buffer[] {

@@ -1,5 +1,6 @@
 // Recomputes a share from its journal record alone: coinbase, merkle root, header, hash (node:crypto, not the WASM
 // kernel that judged it). Called by `millrace journal verify`. Merkle and header: engine/bitcoin.
+import { isScheme } from '../../engine/accounting/schemes.js';
 import { sha256d } from '../../engine/bitcoin/hash.js';
 import { encodeHeader, headerHash } from '../../engine/bitcoin/header.js';
 import { hashFromDisplay } from '../../engine/bitcoin/hex.js';
@@ -35,6 +36,8 @@ export function faultOfShare(
   const identity = record.readUInt32LE(SHARE.identity);
   if (identity !== 0 && !known.identities.has(identity))
     return no(`identity ${identity} is not named before it`);
+  const scheme = known.identities.get(identity)?.scheme;
+  if (scheme !== undefined && !isScheme(scheme)) return no(`a scheme ${scheme}, which is none`);
   const jobKey = record.readUInt32LE(SHARE.job);
   const job = known.jobs.get(jobKey);
   if (jobKey !== 0 && job === undefined) return no(`job ${jobKey} is not named before it`);

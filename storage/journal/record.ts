@@ -25,6 +25,8 @@
 // Every segment repeats the identities and jobs that its shares name, before the first such share:
 // a segment can be read, verified and recomputed alone.
 
+import type { Scheme } from '../../engine/accounting/schemes.js';
+
 export const FRAME_MAGIC = 0x314a524d; // 'MRJ1'
 export const FRAME_HEADER_BYTES = 40;
 export const FRAME_CRC_START = 12;
@@ -102,7 +104,19 @@ export interface JournalIdentity {
   agent: string;
   /** IPv4 or IPv6 in text form. */
   remote: string;
+  /** What this work earns by, fixed when it was submitted. Absent in old journals: the pool's default. */
+  scheme?: Scheme;
+  /** Under the protocol. Absent in old journals. */
+  transport?: Transport;
+  /** What the miner speaks. Absent in old journals. */
+  protocol?: MiningProtocol;
 }
+
+/** The kind of port a miner came by. */
+export type Transport = 'tcp' | 'tls' | 'ws';
+
+/** `v1`: Stratum v1, JSON lines. */
+export type MiningProtocol = 'v1';
 
 /** What was worked on; with it every header of the segment can be rebuilt from its share records. */
 export interface JournalJob {
@@ -121,4 +135,6 @@ export interface JournalJob {
   /** Hex, as hashed, bottom up. */
   branch: string[];
   networkDifficulty: number;
+  /** When miners of this lane were given it, milliseconds since 1970. Absent in old journals. */
+  bornMs?: number;
 }

@@ -2,7 +2,7 @@
 import { bytesToHex, displayHash } from '../../engine/bitcoin/hex.js';
 import { verdictByCode } from '../../engine/work/verdict.js';
 import type { Descriptions } from './frame-payload.js';
-import { SHARE, SHARE_FLAG_BLOCK } from './record.js';
+import { type JournalJob, SHARE, SHARE_FLAG_BLOCK } from './record.js';
 
 const HASH_BYTES = 32;
 
@@ -16,6 +16,11 @@ export interface ShareRow {
   worker: string;
   agent: string;
   remote: string;
+  /** '' in journals from before it was recorded: the pool's default. */
+  scheme: string;
+  /** '' in journals from before it was recorded, as protocol. */
+  transport: string;
+  protocol: string;
   job: string;
   height: number;
   previous_block: string;
@@ -33,12 +38,15 @@ export interface ShareRow {
   nonce: number;
   version: number;
   latency_us: number;
+  /** Between giving the job to miners and receiving the share; null when either is unknown. */
+  job_age_ms: number | null;
 }
 
 export const SHARE_COLUMNS = [
-  ...['time', 'node', 'seq', 'session', 'account', 'worker', 'agent', 'remote', 'job', 'height'],
+  ...['time', 'node', 'seq', 'session', 'account', 'worker', 'agent', 'remote'],
+  ...['scheme', 'transport', 'protocol', 'job', 'height'],
   ...['previous_block', 'verdict', 'block', 'round', 'difficulty', 'target', 'hash', 'extranonce1'],
-  ...['extranonce2', 'ntime', 'nonce', 'version', 'latency_us'],
+  ...['extranonce2', 'ntime', 'nonce', 'version', 'latency_us', 'job_age_ms'],
 ] as readonly (keyof ShareRow)[];
 
 /** Wall clock of the receipt, microseconds since 1970. */
@@ -64,6 +72,9 @@ export function shareRow(record: Buffer, node: number, known: Descriptions): Sha
     worker: who?.worker ?? '',
     agent: who?.agent ?? '',
     remote: who?.remote ?? '',
+    scheme: who?.scheme ?? '',
+    transport: who?.transport ?? '',
+    protocol: who?.protocol ?? '',
     job: job?.jobId ?? '',
     height: job?.height ?? 0,
     previous_block: job?.previousBlock ?? '',
@@ -79,13 +90,22 @@ export function shareRow(record: Buffer, node: number, known: Descriptions): Sha
     nonce: record.readUInt32LE(SHARE.nonce),
     version: record.readUInt32LE(SHARE.version),
     latency_us: record.readUInt32LE(SHARE.latencyUs),
+    job_age_ms: jobAgeMs(us, job),
   };
+}
+
+/**
+ * How old its job was when a share of it came, in milliseconds; null when the journal does not say.
+ * @param us wall clock of the receipt, microseconds. A clock that was set back meanwhile makes it 0.
+ */
+export function jobAgeMs(us: number, job: JournalJob | undefined): number | null {
+  return job?.bornMs === undefined ? null : Math.max(0, Math.floor(us / 1000) - job.bornMs);
 }
 
 /** One line of CSV (RFC 4180), without its end. */
 export function csvLine(values: readonly unknown[]): string {
   return values
-    .map(String)
+    .map((value) => String(value ?? ''))
     .map((text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text))
     .join(',');
 }

@@ -1,5 +1,6 @@
 // Delivers journal batches to ClickHouse: one insert a batch with the batch's deduplication token, then the
-// cursor file. A crash between the two sends the batch again, and ClickHouse drops it.
+// cursor file. A crash between the two sends the batch again, and ClickHouse drops it. Whatever failed before, the
+// first batch of a connection may have been sent before: it is counted (settle-batch.ts).
 import { join } from 'node:path';
 import {
   type ClickHouse,
@@ -8,9 +9,9 @@ import {
   openClickHouse,
 } from '../clickhouse/client.js';
 import { migrateClickHouse } from '../clickhouse/migrate.js';
-import { nativeBlocks, SUBMIT_COLUMNS } from '../clickhouse/native.js';
+import { isKept, tableFacts } from '../clickhouse/retention.js';
+import { countBatch, insertBatch, settleBatch, spanOf } from '../clickhouse/settle-batch.js';
 import type { JournalBatch } from '../journal/batch.js';
-import { SHARE, SHARE_RECORD_BYTES } from '../journal/record.js';
 import { readCursor, writeCursor } from './cursor-file.js';
 import { JournalMismatchError, type Sink, type SinkStart } from './sink.js';
 
@@ -27,6 +28,10 @@ export class ClickHouseSink implements Sink {
   #expectedSeq: number | null = null;
   /** The cursor file is lost: each batch is looked up before it is sent, until one is new. */
   #searching = false;
+  /** The next batch may have been sent before, by an insert that broke off. */
+  #unsettled = true;
+  /** Found stored while searching: the last one may have been cut off. */
+  #lastFound: JournalBatch | null = null;
 
   constructor(
     options: ClickHouseOptions,
@@ -45,6 +50,8 @@ export class ClickHouseSink implements Sink {
     this.#clickhouse = openClickHouse(this.#options);
     this.#expectedSeq = null;
     this.#searching = false;
+    this.#unsettled = true;
+    this.#lastFound = null;
     const cursor = readCursor(this.#cursorPath);
     const [any] = await this.#clickhouse.rows<{ node: number }>(
       'SELECT node FROM submits WHERE node = {node:UInt16} LIMIT 1',
@@ -74,19 +81,26 @@ export class ClickHouseSink implements Sink {
       return;
     }
     if (this.#searching && (await this.#isStored(batch))) {
-      this.#moveCursor(batch);
+      // The cursor stays before the last one until that is settled.
+      if (this.#lastFound !== null) this.#moveCursor(this.#lastFound);
+      this.#lastFound = batch;
       return;
     }
+    await this.#settleFound();
     if (this.#expectedSeq !== null && batch.firstSeq > this.#expectedSeq) {
       this.#warn(
         `the journal of node ${this.#nodeId} no longer has shares ${this.#expectedSeq} to ${batch.firstSeq - 1}: ClickHouse will miss them`,
       );
     }
-    await this.#connected().insertNative('submits', SUBMIT_COLUMNS, nativeBlocks(batch), batch.token);
+    await insertBatch(this.#connected(), batch);
+    if (this.#unsettled) await this.#settle(batch);
+    this.#unsettled = false;
     this.#moveCursor(batch);
   }
 
-  async atEnd(): Promise<void> {}
+  async atEnd(): Promise<void> {
+    await this.#settleFound();
+  }
 
   async close(): Promise<void> {
     const clickhouse = this.#clickhouse;
@@ -100,28 +114,17 @@ export class ClickHouseSink implements Sink {
 
   /**
    * With the cursor file gone, ClickHouse itself says what it has: all of a batch, none, or a part of the
-   * last one, which is sent again whole (the token drops the part).
+   * last one, which is sent again whole (the token drops the part) and settled.
    */
   async #isStored(batch: JournalBatch): Promise<boolean> {
-    let firstMs = Number.POSITIVE_INFINITY;
-    let lastMs = 0;
-    for (let at = 0; at < batch.records.length; at += SHARE_RECORD_BYTES) {
-      const ms = Math.floor(Number(batch.records.readBigUInt64LE(at + SHARE.receivedUs)) / 1000);
-      firstMs = Math.min(firstMs, ms);
-      lastMs = Math.max(lastMs, ms);
-    }
     const { firstSeq, lastSeq } = batch;
     const clickhouse = this.#connected();
-    // The time is in the table's order, the sequence number is not: it keeps this from reading everything.
-    const [same] = await clickhouse.rows<{ rows: string }>(
-      `SELECT count() AS rows FROM submits WHERE node = {node:UInt16}
-         AND ts BETWEEN fromUnixTimestamp64Milli({firstMs:Int64}) AND fromUnixTimestamp64Milli({lastMs:Int64})
-         AND seq BETWEEN {firstSeq:UInt64} AND {lastSeq:UInt64}`,
-      { node: this.#nodeId, firstMs, lastMs, firstSeq, lastSeq },
-    );
-    const rows = Number(same?.rows ?? 0);
+    const span = spanOf(batch);
+    const { rows } = await countBatch(clickhouse, batch, span);
     if (rows === batch.shares) return true;
     if (rows > 0) return false;
+    // What it keeps no longer, it cannot be asked for.
+    if (!isKept(await tableFacts(clickhouse), 'submits', span.fromMs, Date.now())) return true;
     const [newest] = await clickhouse.rows<{ seq: string }>(
       'SELECT max(seq) AS seq FROM submits WHERE node = {node:UInt16}',
       { node: this.#nodeId },
@@ -134,6 +137,23 @@ export class ClickHouseSink implements Sink {
     }
     this.#searching = false;
     return false;
+  }
+
+  async #settle(batch: JournalBatch): Promise<void> {
+    const tables = await settleBatch(this.#connected(), batch);
+    if (tables.length === 0) return;
+    this.#warn(
+      `an insert that broke off before share ${batch.lastSeq + 1} of node ${this.#nodeId} left rows twice or not at all in ` +
+        `${tables.join(', ')}: repaired, nothing to do`,
+    );
+  }
+
+  async #settleFound(): Promise<void> {
+    const found = this.#lastFound;
+    if (found === null) return;
+    await this.#settle(found);
+    this.#lastFound = null;
+    this.#moveCursor(found);
   }
 
   #moveCursor(batch: JournalBatch): void {

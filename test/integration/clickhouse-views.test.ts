@@ -7,7 +7,7 @@ import { fillWindow } from '../../engine/accounting/pplns-window.js';
 import { estimateHashrate } from '../../engine/insight/hashrate.js';
 import type { ClickHouse } from '../../storage/clickhouse/client.js';
 import { projectRoot } from '../../storage/project-root.js';
-import { testBatch } from '../fixtures/journal-batch.js';
+import { TEST_JOB, TEST_TIME_MS, testBatch } from '../fixtures/journal-batch.js';
 import { type PlainShare, plainShares, poissonTail } from '../fixtures/plain-shares.js';
 import {
   DAY_START_MS,
@@ -60,6 +60,32 @@ describe('the views', () => {
     for (const row of rows) found.set(nameOf(row), [...(found.get(nameOf(row)) ?? []), row]);
     return found;
   };
+
+  it('submits: scheme, transport and age of the job as the journal has them', async () => {
+    const rows = await reader.rows<{
+      scheme: string;
+      transport: string;
+      protocol: string;
+      job_age_ms: number | null;
+    }>('SELECT scheme, transport, protocol, job_age_ms FROM submits ORDER BY seq');
+    expect(rows.map(({ scheme, job_age_ms }) => [scheme, job_age_ms])).toEqual(
+      shares.map(({ scheme, jobAgeMs }) => [scheme, jobAgeMs]),
+    );
+    expect(new Set(rows.map(({ protocol, transport }) => `${protocol} ${transport}`))).toEqual(
+      new Set(['v1 tcp', 'v1 tls']),
+    );
+  });
+
+  it.each([
+    ['0 where a clock was set back', TEST_TIME_MS + 5000, 0],
+    ['NULL where the journal does not say', undefined, null],
+    ['the milliseconds between', TEST_TIME_MS - 1234, 1234],
+  ])('submits: the age of a job is %s', async (what, bornMs, expected) => {
+    const clickhouse = await server.migrated(`age_${String(bornMs)}`);
+    const job = { ...TEST_JOB, ...(bornMs === undefined ? {} : { bornMs }) };
+    await insert(clickhouse, { ...testBatch(1, [{ who: 'a.b' }]), jobs: new Map([[1, job]]) });
+    expect(await clickhouse.rows('SELECT job_age_ms FROM submits'), what).toEqual([{ job_age_ms: expected }]);
+  });
 
   it('accepted_by_minute: exact work of every minute', async () => {
     const rows = await reader.rows<{ t: string; shares: string; hashes: string }>(
@@ -114,26 +140,58 @@ describe('the views', () => {
     }
   });
 
-  it('stale_by_age: from the first submit on the next block', async () => {
-    const seen = new Map<number, number>();
-    for (const { height, atMs } of shares) seen.set(height, Math.min(seen.get(height) ?? Infinity, atMs));
-    const ageOf = ({ height, atMs }: PlainShare) => {
-      const tip = seen.get(height + 1);
-      if (tip === undefined) return 'unknown';
-      const age = (atMs - tip) / 1000;
-      if (age < 1) return '0 to 1 s';
-      if (age < 2) return '1 to 2 s';
-      if (age < 5) return '2 to 5 s';
-      return age < 15 ? '5 to 15 s' : age < 60 ? '15 to 60 s' : '60 s and more';
-    };
-    const stale = shares.filter(({ verdict }) => verdict === 'stale');
-    expect(stale.length).toBeGreaterThan(10);
-    const rows = await reader.rows<{ age: string; shares: string }>(
-      `SELECT age, shares FROM stale_by_age(since = '${since}')`,
+  it('stale_by_age: what part of the shares of each job age was stale', async () => {
+    const ends: [number, string][] = [
+      ...([
+        [1, '0 to 1 s'],
+        [5, '1 to 5 s'],
+        [15, '5 to 15 s'],
+        [30, '15 to 30 s'],
+      ] as [number, string][]),
+      ...([
+        [60, '30 to 60 s'],
+        [120, '1 to 2 min'],
+        [Infinity, '2 min and more'],
+      ] as [number, string][]),
+    ];
+    const ageOf = ({ jobAgeMs }: PlainShare) =>
+      jobAgeMs === null ? 'unknown' : (ends.find(([end]) => jobAgeMs < end * 1000)?.[1] ?? '');
+    const rows = await reader.rows<{
+      age: string;
+      submits: string;
+      stale: string;
+      part: number;
+      lost: number;
+    }>(`SELECT * FROM stale_by_age(since = '${since}')`);
+    const expected = groups(shares, ageOf);
+    expect(new Set(rows.map(({ age }) => age))).toEqual(new Set(expected.keys()));
+    expect(expected.size).toBeGreaterThan(4);
+    for (const { age, submits, stale, part, lost } of rows) {
+      const all = expected.get(age) ?? [];
+      const late = all.filter(({ verdict }) => verdict === 'stale');
+      expect([Number(submits), Number(stale)]).toEqual([all.length, late.length]);
+      expect(part).toBeCloseTo(late.length / all.length, 12);
+      expect(lost).toBeCloseTo(
+        late.reduce((sum, { difficulty }) => sum + difficulty, 0),
+        3,
+      );
+    }
+  });
+
+  it('work_by_scheme: exact work of every hour and scheme', async () => {
+    const rows = await reader.rows<{ t: string; scheme: string; shares: string; hashes: string }>(
+      'SELECT t, scheme, shares, toString(work) AS hashes FROM work_by_scheme',
     );
-    expect(new Map(rows.map(({ age, shares: n }) => [age, Number(n)]))).toEqual(
-      new Map([...groups(stale, ageOf)].map(([age, { length }]) => [age, length])),
+    const found = Object.fromEntries(
+      rows.map(({ t, scheme, shares: n, hashes }) => [
+        `${t} ${scheme}`,
+        { shares: Number(n), work: BigInt(hashes) },
+      ]),
     );
+    expect(found).toEqual(
+      sumsBy(accepted, ({ atMs, scheme }) => `${utc(floorTo(atMs, 3_600_000))} ${scheme}`),
+    );
+    expect(new Set(rows.map(({ scheme }) => scheme))).toEqual(new Set(['pplns', 'solo']));
   });
 
   it('share_intervals: times between shares, their distance from the exponential', async () => {
@@ -243,24 +301,29 @@ describe('the views', () => {
   });
 
   it('pplns_window: the same holders as the ledger, at any length', async () => {
-    const ids = [...new Set(accepted.map(({ account }) => account))];
-    const buckets = [...groups(accepted, ({ atMs, round }) => `${floorTo(atMs, 60_000)} ${round}`)].map(
+    const shared = accepted.filter(({ scheme }) => scheme !== 'solo');
+    expect(shared.length).toBeLessThan(accepted.length);
+    const ids = [...new Set(shared.map(({ account }) => account))];
+    const buckets = [...groups(shared, ({ atMs, round }) => `${floorTo(atMs, 60_000)} ${round}`)].map(
       ([name, bucket]) => ({
         order: name.split(' ').map(Number) as [number, number],
-        entries: bucket.map(({ account, work }) => ({ accountId: ids.indexOf(account), work })),
+        entries: bucket.map(({ account, work }) => ({
+          ...{ accountId: ids.indexOf(account), scheme: 'pplns' as const, work },
+        })),
       }),
     );
     buckets.sort((a, b) => b.order[0] - a.order[0] || b.order[1] - a.order[1]);
-    const all = accepted.reduce((sum, { work }) => sum + work, 0n);
+    const all = shared.reduce((sum, { work }) => sum + work, 0n);
     const newest = buckets[0]?.entries.reduce((sum, { work }) => sum + work, 0n) ?? 0n;
     for (const window of [newest / 3n, newest, all / 7n, all / 2n, all, all * 2n]) {
-      const { weights, totalWeight } = fillWindow(
+      const { parts, totalWeight } = fillWindow(
         buckets.map(({ entries }) => entries),
         window,
       );
       const rows = await reader.rows<{ account: string; part: number }>(
         `SELECT account, part FROM pplns_window(hashes = '${window}') WHERE part > 0`,
       );
+      const weights = new Map(parts.map(({ accountId, weight }) => [accountId, weight]));
       expect(rows).toHaveLength(weights.size);
       for (const { account, part } of rows) {
         const weight = weights.get(ids.indexOf(account)) ?? 0n;

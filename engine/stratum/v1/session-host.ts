@@ -1,8 +1,9 @@
 // What sessions and the thread they live in have of each other.
 import type { NetworkName } from '../../bitcoin/networks.js';
-import type { ShareTarget } from '../../shares/share-path.js';
+import type { ShareTarget } from '../../shares/submission.js';
 import type { ShareVerdict } from '../../work/verdict.js';
 import type { BoardJob } from '../job-board.js';
+import type { PortProfile } from '../port-profile.js';
 import type { KeptSession } from '../resumption.js';
 import type { UserName } from '../user-name.js';
 import type { Session } from './session.js';
@@ -22,7 +23,7 @@ export interface SessionHost extends PoolDifficulty {
   /** Hands out the closed session of that id, with its extranonce1; null when none is kept. */
   takeClosedSession(id: string): KeptSession | null;
   /** Registers who submits in the journal. */
-  defineIdentity(name: UserName, agent: string, remote: string): number;
+  defineIdentity(name: UserName, agent: string, remote: string, port: PortProfile): number;
   /** The difficulty this user last worked at; null when that is not known. */
   recallDifficulty(name: UserName): number | null;
   rememberDifficulty(name: UserName, difficulty: number): void;

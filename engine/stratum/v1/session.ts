@@ -3,7 +3,7 @@
 // is thrown out of `handleLine`.
 
 import type { NetworkName } from '../../bitcoin/networks.js';
-import type { ShareOwner } from '../../shares/share-path.js';
+import type { ShareOwner } from '../../shares/submission.js';
 import { DEFAULT_FIRMWARE, firmwareProfile } from '../../work/firmware-profiles.js';
 import { type ShareVerdict, type VerdictFacts, verdictByName } from '../../work/verdict.js';
 import type { BoardJob } from '../job-board.js';
@@ -38,7 +38,8 @@ export class Session implements ShareOwner {
   readonly network: NetworkName;
   /** User name as authorized -> journal identity. */
   readonly workers = new Map<string, number>();
-  readonly names = new Map<number, UserName>();
+  /** Who they are, in the order they were authorized. */
+  readonly names: UserName[] = [];
   extranonce1: Uint8Array = new Uint8Array(0);
   /** What the miner may name to take the session up again; 16 hex digits once subscribed. */
   sessionId = '';
@@ -168,15 +169,21 @@ export class Session implements ShareOwner {
   authorize(user: string, name: UserName): void {
     const first = !this.authorized;
     const agent = this.#agent === '' ? this.#software : this.#agent;
-    const identity = this.#host.defineIdentity(name, agent, this.remote);
+    const identity = this.#host.defineIdentity(name, agent, this.remote, this.port);
     this.workers.set(user, identity);
     this.recentUser = Buffer.from(user);
     this.recentIdentity = identity;
-    this.names.set(identity, name);
+    this.names.push(name);
     if (first) this.#host.authorized(this);
     // The difficulty of a proxy is that of all its names: it goes by the first one.
     const remembered = first ? this.#host.recallDifficulty(name) : null;
     if (remembered !== null) this.proposeDifficulty(remembered, 'remembered');
+  }
+
+  /** Submits under other identities from now on. @param current gives the one that takes the place of another. */
+  renewIdentities(current: (identity: number) => number): void {
+    for (const [user, identity] of this.workers) this.workers.set(user, current(identity));
+    if (this.recentIdentity !== 0) this.recentIdentity = current(this.recentIdentity);
   }
 
   negotiateVersionMask(mask: number): void {
@@ -332,7 +339,7 @@ export class Session implements ShareOwner {
 
   /** Only what a miner has proved by work is worth remembering. */
   #rememberDifficulty(): void {
-    const [name] = this.names.values();
+    const [name] = this.names;
     if (name !== undefined && this.validShares > 0) {
       this.#host.rememberDifficulty(name, this.#difficulty.wanted);
     }
