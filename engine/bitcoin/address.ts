@@ -3,6 +3,7 @@
 // wrong checksum is refused, and the error says which.
 // https://github.com/bitcoin/bips/blob/master/bip-0350.mediawiki
 
+import { secp256k1 } from '@noble/curves/secp256k1.js';
 import { bech32, bech32m, createBase58check } from '@scure/base';
 import { sha256 } from './hash.js';
 import { NETWORKS, type NetworkName, type NetworkParameters } from './networks.js';
@@ -49,6 +50,41 @@ export function addressFromScript(script: Uint8Array, network: NetworkName): str
   if (version === 0 && program.length !== 20 && program.length !== 32) return null;
   const coder = version === 0 ? bech32 : bech32m;
   return coder.encode(bech32Prefix, [version, ...coder.toWords(program)]);
+}
+
+export type PayoutAddressType = 'p2pkh' | 'p2sh' | 'p2wpkh' | 'p2wsh' | 'p2tr';
+
+export interface PayoutAddress {
+  /** The one form to store: segwit addresses in lower case. */
+  address: string;
+  type: PayoutAddressType;
+  /** Output script. */
+  script: Uint8Array;
+  /** The hash or, for taproot, the key (x only) that the script holds: 20 or 32 bytes. */
+  hash: Uint8Array;
+}
+
+/**
+ * An address of `network` that coins can be sent to and spent from today. Throws Error naming what is wrong, also for
+ * witness versions without rules yet (anyone could take the coins) and taproot keys off the curve (nobody could).
+ */
+export function parsePayoutAddress(text: string, network: NetworkName): PayoutAddress {
+  const script = scriptFromAddress(text, network);
+  const address = addressFromScript(script, network) ?? text;
+  if (script[0] === 0x76) return { address, type: 'p2pkh', script, hash: script.subarray(3, 23) };
+  if (script[0] === 0xa9) return { address, type: 'p2sh', script, hash: script.subarray(2, 22) };
+  const hash = script.subarray(2);
+  if (script[0] === 0) return { address, type: hash.length === 20 ? 'p2wpkh' : 'p2wsh', script, hash };
+  if (script[0] !== 0x51 || hash.length !== 32) {
+    throw new Error(
+      `address ${address} is of witness version ${(script[0] as number) - 0x50} with ${hash.length} bytes, which has no ` +
+        'rules yet: anyone could take coins sent to it',
+    );
+  }
+  if (!isCurvePoint(hash)) {
+    throw new Error(`address ${address} holds no key of the curve: coins sent to it would be lost`);
+  }
+  return { address, type: 'p2tr', script, hash };
 }
 
 /**
@@ -127,6 +163,15 @@ function wrongNetwork(
     .map((other) => other.name);
   const belongs = names.length === 0 ? 'no network Millrace knows' : names.join(', ');
   return `address ${address} belongs to ${belongs}, but the pool runs on ${network}`;
+}
+
+function isCurvePoint(x: Uint8Array): boolean {
+  try {
+    secp256k1.Point.fromBytes(concatBytes([Uint8Array.of(2), x]));
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function startsWith(script: Uint8Array, ...bytes: number[]): boolean {
