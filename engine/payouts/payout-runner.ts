@@ -1,17 +1,24 @@
 // Turns confirmed balances into transactions: plan -> build and sign -> store with the reservation in one
 // commit -> broadcast exactly those bytes, as often as needed -> confirmed. After any crash the next step
-// goes on from the stored state; nothing is ever built twice for one reservation.
-import type { Payout, PayoutStore, SignedTransaction } from '../../storage/postgres/payout-store.js';
-
-/** The wallet and the chain, as a payout needs them. */
-export interface PayoutWallet {
-  /** Builds and signs one transaction that pays `outputs`; does not broadcast it. */
-  sign(outputs: readonly { address: string; sats: bigint }[]): Promise<SignedTransaction>;
-  /** Hands the bytes to the node. Throws only when the node did not take them and does not have them. */
-  broadcast(rawTransaction: string): Promise<void>;
-  /** Confirmations of a transaction of ours; 0 in the mempool, negative in conflict, null unknown. */
-  confirmations(txid: string): Promise<number | null>;
-}
+// goes on from the stored state; nothing is ever built twice for one reservation. A transaction that stays
+// unconfirmed is replaced by one that pays the same with a higher fee; whichever confirms, settles.
+import type { PayoutRequestAnswer } from '../../storage/postgres/payout-plan.js';
+import type {
+  Payout,
+  PayoutStore,
+  PayoutVersion,
+  SignedTransaction,
+} from '../../storage/postgres/payout-store.js';
+import { outputWeight } from '../accounting/payout-outputs.js';
+import { hexToBytes } from '../bitcoin/hex.js';
+import { parseTransaction, serializeTransaction, serializeWithoutWitness } from '../bitcoin/transaction.js';
+import { combineCollected } from './collect-signatures.js';
+import { decideBump } from './fee-policy.js';
+import { spentOutpoints } from './multisig-psbt.js';
+import { PayoutBuilder, PayoutWaits } from './payout-builder.js';
+import type { PayoutChain } from './payout-chain.js';
+import { PAYOUT_TERMS, type PayoutTerms, railOutputs } from './payout-terms.js';
+import type { PayoutRail } from './rail.js';
 
 export type PayoutEvent =
   | { type: 'payout_signed'; payout: Payout; signed: SignedTransaction }
@@ -19,20 +26,32 @@ export type PayoutEvent =
   | { type: 'payout_confirmed'; payout: Payout }
   | { type: 'payout_waiting'; payout: Payout; reason: string };
 
+/** What people should know of or do something about. Each is told once, again after a restart. */
+export type PayoutNotice =
+  | { type: 'payout_needs_approval'; payout: Payout }
+  | { type: 'payout_needs_signatures'; payout: Payout }
+  | { type: 'payout_bumped'; payout: Payout; replaced: string; networkFeeSats: bigint }
+  | { type: 'payout_quarantined'; account: string; address: string; reason: string };
+
 export interface PayoutRunnerOptions {
   store: PayoutStore;
-  wallet: PayoutWallet;
-  /** Accounts without a threshold of their own are paid from this confirmed balance on. */
+  wallet: PayoutRail;
+  /** Null: the wallet sets the fee, no address is checked before the wallet does, and no fee is raised. */
+  chain?: PayoutChain | null;
   thresholdSats: bigint;
+  /** The other terms; default PAYOUT_TERMS. */
+  terms?: Partial<Omit<PayoutTerms, 'thresholdSats'>>;
   /** Time between two plans, milliseconds. */
   everyMs: number;
   confirmationsNeeded: number;
   onEvent: (event: PayoutEvent) => void;
+  onNotice?: (notice: PayoutNotice) => void;
   /** Wall clock milliseconds: a plan is named by its slot of time, so two runs make one plan. */
   nowMs: () => number;
 }
 
-const OUTPUTS_MAX = 250;
+/** Transactions planned in one slot at most; the rest waits for the next one. */
+const PLANS_PER_SLOT_MAX = 100;
 /** Steps after which a payout that the wallet cannot sign is dropped. */
 const SIGN_TRIES_MAX = 60;
 /** Steps between two broadcasts of a transaction that is still unconfirmed. */
@@ -40,35 +59,73 @@ const REBROADCAST_EVERY_STEPS = 30;
 
 export class PayoutRunner {
   readonly #options: PayoutRunnerOptions;
+  readonly #terms: PayoutTerms;
+  readonly #chain: PayoutChain | null;
+  readonly #builder: PayoutBuilder;
   #steps = 0;
   #plannedSlot = -1;
   /** Payouts that do not move: how often they were tried, and what was said last. */
   readonly #trouble = new Map<bigint, { tries: number; said: string }>();
+  readonly #noticed = new Set<string>();
+  /** Transactions that the rail cannot replace without asking for signatures again. */
+  readonly #needsSigners = new Set<string>();
 
   constructor(options: PayoutRunnerOptions) {
     this.#options = options;
+    this.#terms = { ...PAYOUT_TERMS, ...options.terms, thresholdSats: options.thresholdSats };
+    this.#chain = options.chain ?? null;
+    this.#builder = new PayoutBuilder(options.store, options.wallet, this.#chain, this.#terms, options.nowMs);
   }
 
-  /** Moves every open payout on, then plans a new one when it is time. Throws when Postgres is away. */
+  /** Moves every open payout on, then plans new ones when it is time. Throws when Postgres is away. */
   async step(): Promise<void> {
     this.#steps++;
     const open = await this.#options.store.openPayouts();
     for (const payout of open) await this.#advance(payout);
+    // What waits for an approval is nobody's obstacle; what waits for cheaper fees or coins is the plan of now.
+    if (open.some(({ status, requestKey }) => status === 'planned' && requestKey.startsWith('auto:'))) return;
     const slot = Math.floor(this.#options.nowMs() / this.#options.everyMs);
-    if (slot === this.#plannedSlot || open.some(({ status }) => status === 'planned')) return;
-    const payout = await this.#options.store.planPayout({
-      requestKey: `auto:${this.#options.everyMs}ms:${slot}`,
-      thresholdSats: this.#options.thresholdSats,
-      outputsMax: OUTPUTS_MAX,
-    });
+    if (slot === this.#plannedSlot) return;
+    const { store } = this.#options;
+    for (let part = 0; part < PLANS_PER_SLOT_MAX; part++) {
+      const requestKey = `auto:${this.#options.everyMs}ms:${slot}${part === 0 ? '' : `:${part}`}`;
+      const payout = await store.planPayout({
+        requestKey,
+        thresholdSats: this.#terms.thresholdSats,
+        minimumSats: this.#terms.minimumSats,
+        outputsMax: this.#terms.outputsMax,
+        weightMax: this.#terms.weightMax,
+        weightOf: (address) => outputWeight(this.#chain?.scriptBytes(address) ?? null),
+        limits: this.#terms,
+      });
+      if (payout === null) break;
+      if (payout.status !== 'planned' && payout.status !== 'awaiting_approval') continue;
+      await this.#advance(payout);
+      if ((await store.payout(payout.id)).status === 'planned') return;
+    }
     this.#plannedSlot = slot;
-    if (payout !== null && payout.status === 'planned') await this.#advance(payout);
+  }
+
+  /**
+   * A payout at an account's own wish; `amountSats` null: all that is free. The same key asked twice is one
+   * payout. The next step builds it. Never more than the balance, however many ask at once.
+   */
+  async requestPayout(account: string, amountSats: bigint | null, key: string): Promise<PayoutRequestAnswer> {
+    const { minimumSats } = this.#terms;
+    return await this.#options.store.requestPayout({
+      account,
+      amountSats,
+      key,
+      minimumSats,
+      limits: this.#terms,
+    });
   }
 
   async #advance(payout: Payout): Promise<void> {
     const { onEvent } = this.#options;
     try {
-      if (payout.status === 'planned') await this.#sign(payout);
+      if (payout.status === 'planned' || payout.status === 'awaiting_approval') await this.#reserve(payout);
+      else if (payout.status === 'awaiting_signatures') await this.#collect(payout);
       else if (payout.status === 'signed') await this.#broadcast(payout);
       else await this.#confirm(payout);
       this.#trouble.delete(payout.id);
@@ -76,45 +133,136 @@ export class PayoutRunner {
       // One payout that cannot move must not hold up the others; it is tried again at the next step.
       const reason = (error as Error).message;
       const { tries, said } = this.#trouble.get(payout.id) ?? { tries: 0, said: '' };
-      this.#trouble.set(payout.id, { tries: tries + 1, said: reason });
+      const counted = error instanceof PayoutWaits ? tries : tries + 1;
+      this.#trouble.set(payout.id, { tries: counted, said: reason });
       if (reason !== said) onEvent({ type: 'payout_waiting', payout, reason });
       // Nothing was signed: it can be dropped, and the next plan is made of the balances of then.
-      if (payout.status === 'planned' && tries + 1 >= SIGN_TRIES_MAX) {
+      if (payout.status === 'planned' && counted >= SIGN_TRIES_MAX) {
         await this.#options.store.failPayout(payout.id, `could not be signed: ${reason}`);
         this.#trouble.delete(payout.id);
       }
     }
   }
 
-  async #sign(payout: Payout): Promise<void> {
-    const { store, wallet, onEvent } = this.#options;
-    const outputs = payout.outputs.map(({ address, sentSats }) => ({ address, sats: sentSats }));
-    const signed = await wallet.sign(outputs);
-    if ((await store.storeSigned(payout.id, signed)) === 'stored') {
-      onEvent({ type: 'payout_signed', payout, signed });
+  async #reserve(payout: Payout): Promise<void> {
+    if (payout.approvedBy.length < payout.approvalsNeeded) {
+      this.#notice(`approval:${payout.id}`, { type: 'payout_needs_approval', payout });
+      return;
+    }
+    const { store, onEvent } = this.#options;
+    const outcome = await this.#builder.reserve(payout);
+    if (outcome.kind === 'quarantined') {
+      for (const address of outcome.addresses) {
+        this.#notice(`quarantine:${payout.id}:${address.address}`, {
+          type: 'payout_quarantined',
+          ...address,
+        });
+      }
+      this.#plannedSlot = -1;
+      return;
+    }
+    if (outcome.kind === 'stored' && outcome.built.state === 'signed') {
+      onEvent({ type: 'payout_signed', payout, signed: outcome.built.transaction });
     }
     const stored = await store.payout(payout.id);
     if (stored.status === 'signed') await this.#broadcast(stored);
+    else if (stored.status === 'awaiting_signatures') await this.#collect(stored);
   }
 
+  async #collect(payout: Payout): Promise<void> {
+    const { store, wallet, onEvent } = this.#options;
+    const result = await combineCollected(store, wallet, payout);
+    if (result === null || result.state === 'unsigned') {
+      this.#notice(`signatures:${payout.id}`, { type: 'payout_needs_signatures', payout });
+      return;
+    }
+    const stored = await store.storeCollected(payout.id, result.transaction, await this.#tipHeight());
+    if (stored === 'stored') onEvent({ type: 'payout_signed', payout, signed: result.transaction });
+    await this.#broadcast(await store.payout(payout.id));
+  }
+
+  /** Hands the newest version's bytes to the node. */
   async #broadcast(payout: Payout): Promise<void> {
     const { store, wallet, onEvent } = this.#options;
-    if (payout.rawTransaction === null) throw new Error(`payout ${payout.id} is signed but holds no bytes`);
-    await wallet.broadcast(payout.rawTransaction);
+    const newest = payout.versions.at(-1);
+    if (newest === undefined) throw new Error(`payout ${payout.id} is ${payout.status} but holds no bytes`);
+    await wallet.broadcast(newest.rawTransaction);
     await store.markBroadcast(payout.id);
     if (payout.status === 'signed') onEvent({ type: 'payout_broadcast', payout });
   }
 
   async #confirm(payout: Payout): Promise<void> {
     const { store, wallet, confirmationsNeeded, onEvent } = this.#options;
-    if (payout.txid === null) throw new Error(`payout ${payout.id} was broadcast but has no txid`);
-    const confirmations = await wallet.confirmations(payout.txid);
-    if (confirmations !== null && confirmations >= confirmationsNeeded) {
-      if ((await store.markConfirmed(payout.id)) === 'confirmed')
-        onEvent({ type: 'payout_confirmed', payout });
+    let newestSeen: number | null = null;
+    for (const version of payout.versions.toReversed()) {
+      const confirmations = await wallet.confirmations(version.txid);
+      if (version === payout.versions.at(-1)) newestSeen = confirmations;
+      if (confirmations === null || confirmations <= 0) continue;
+      if (confirmations < confirmationsNeeded) return;
+      if ((await store.markConfirmed(payout.id, version.txid)) === 'confirmed') {
+        onEvent({ type: 'payout_confirmed', payout: await store.payout(payout.id) });
+      }
       return;
     }
-    const unseen = confirmations === null || confirmations < 0;
+    const unseen = newestSeen === null || newestSeen < 0;
     if (unseen || this.#steps % REBROADCAST_EVERY_STEPS === 0) await this.#broadcast(payout);
+    else await this.#bump(payout);
   }
+
+  /** Replaces a transaction that waited too long in the mempool. Stored before it is sent, as the first one. */
+  async #bump(payout: Payout): Promise<void> {
+    const { store, wallet } = this.#options;
+    const newest = payout.versions.at(-1);
+    const tipHeight = await this.#tipHeight();
+    if (this.#chain === null || tipHeight === null || newest === undefined || newest.tipHeight === null)
+      return;
+    const { fees } = this.#terms;
+    const blocksWaiting = tipHeight - newest.tipHeight;
+    if (fees.bumpAfterBlocks === 0 || blocksWaiting < fees.bumpAfterBlocks) return;
+    const estimateSatPerVb = await this.#chain.feeRate(fees.targetBlocks);
+    const feeRateSatPerVb = decideBump(fees, {
+      feeRateSatPerVb: feeRateOf(newest),
+      estimateSatPerVb,
+      blocksWaiting,
+    });
+    if (feeRateSatPerVb === null || this.#needsSigners.has(newest.txid)) return;
+    const result = await wallet.bump(newest, railOutputs(payout), feeRateSatPerVb);
+    if (result.state === 'unsigned') {
+      this.#needsSigners.add(newest.txid);
+      throw new PayoutWaits(
+        'it is unconfirmed, and raising its fee takes signatures that nobody is asked for',
+      );
+    }
+    const { networkFeeSats, rawTransaction } = result.transaction;
+    const terms = { coins: spentOutpoints(rawTransaction), tipHeight };
+    const stored = await store.storeReplacement(payout.id, newest.txid, result.transaction, terms);
+    const current = await store.payout(payout.id);
+    if (stored === 'stored') {
+      this.#notice(`bump:${result.transaction.txid}`, {
+        type: 'payout_bumped',
+        payout: current,
+        replaced: newest.txid,
+        networkFeeSats,
+      });
+    }
+    if (current.status === 'broadcast') await this.#broadcast(current);
+  }
+
+  async #tipHeight(): Promise<number | null> {
+    return this.#chain === null ? null : await this.#chain.tipHeight();
+  }
+
+  #notice(key: string, notice: PayoutNotice): void {
+    if (this.#noticed.has(key)) return;
+    if (this.#noticed.size > 10_000) this.#noticed.clear();
+    this.#noticed.add(key);
+    this.#options.onNotice?.(notice);
+  }
+}
+
+/** Satoshis a virtual byte (BIP141) that a signed transaction pays. */
+function feeRateOf({ rawTransaction, networkFeeSats }: PayoutVersion): number {
+  const transaction = parseTransaction(hexToBytes(rawTransaction));
+  const weight = 3 * serializeWithoutWitness(transaction).length + serializeTransaction(transaction).length;
+  return Number(networkFeeSats) / (weight / 4);
 }

@@ -1,45 +1,24 @@
-// Payouts: planned -> signed -> broadcast -> confirmed | failed. Signing reserves: the raw transaction, its
-// txid and the ledger reservation are one commit, before anyone has seen the transaction, and recovery
-// broadcasts those bytes again (reliability rule: never build twice for one reservation).
-import {
-  cancelLines,
-  confirmLines,
-  type PayoutShare,
-  reserveLines,
-} from '../../engine/accounting/ledger-entries.js';
-import type { Database, Fragment, Transaction } from './connection.js';
+// Payouts: planned -> (awaiting_approval) -> (awaiting_signatures) -> signed -> broadcast -> confirmed | failed.
+// The transaction, or the PSBT that is still to be signed, and the ledger reservation are one commit, before
+// anyone has seen the bytes; recovery broadcasts stored bytes again (reliability rule: never build twice for one
+// reservation). A replacement with a higher fee is a further version: any of them may confirm.
+import { cancelLines, confirmLines, reserveLines } from '../../engine/accounting/ledger-entries.js';
+import type { Database, Transaction } from './connection.js';
 import { postLedger } from './ledger-store.js';
+import { PayoutApprovals } from './payout-approvals.js';
+import { claimCoins } from './payout-coins.js';
+import {
+  type PayoutPlanTerms,
+  type PayoutRequest,
+  type PayoutRequestAnswer,
+  planRequested,
+  planScheduled,
+  takePlanLock,
+} from './payout-plan.js';
+import { lockPayout, type Payout, readPayouts } from './payout-rows.js';
 
-export type PayoutStatus = 'planned' | 'signed' | 'broadcast' | 'confirmed' | 'failed';
-
-export interface PayoutOutput extends PayoutShare {
-  account: string;
-  address: string;
-}
-
-export interface Payout {
-  id: bigint;
-  status: PayoutStatus;
-  /** Null while planned. */
-  txid: string | null;
-  /** Hex; null while planned. */
-  rawTransaction: string | null;
-  networkFeeSats: bigint | null;
-  broadcasts: number;
-  reason: string;
-  plannedAt: Date;
-  confirmedAt: Date | null;
-  outputs: PayoutOutput[];
-}
-
-export interface PayoutPlanTerms {
-  /** Names this wish, such as `auto:2026-11-21T03`: the same key asked twice gives the same payout. */
-  requestKey: string;
-  /** Accounts without a threshold of their own are paid from this balance on. */
-  thresholdSats: bigint;
-  /** Outputs in one transaction at most. */
-  outputsMax: number;
-}
+export type { PayoutPlanTerms } from './payout-plan.js';
+export type { Payout, PayoutOutput, PayoutStatus, PayoutVersion } from './payout-rows.js';
 
 export interface SignedTransaction {
   /** Display order hex. */
@@ -50,73 +29,141 @@ export interface SignedTransaction {
   networkFeeSats: bigint;
 }
 
-/** Serialises planning: two planners must not pick the same balance. */
-const PLAN_LOCK_KEY = 0x70617931;
+/** What a rail made of a plan: complete, or still to be signed by others. */
+export type BuiltPayout =
+  | { state: 'signed'; transaction: SignedTransaction }
+  | { state: 'unsigned'; psbt: string; networkFeeSats: bigint; signaturesNeeded: number };
+
+export interface ReservationTerms {
+  rail: string;
+  /** What it spends: `txid:index`, txid in display order. */
+  coins: readonly string[];
+  /** What each output sends, in the order of `Payout.outputs`; null: what was planned. */
+  sentSats: readonly bigint[] | null;
+  tipHeight: number | null;
+  /** Reserved within 24 hours at most; null: no cap. */
+  dailyCapSats: bigint | null;
+}
+
+/** The daily cap has no room for this payout now: it waits, it has not failed. */
+export class DailyCapError extends Error {
+  override readonly name = 'DailyCapError';
+}
+
+const NODE_WALLET_TERMS: ReservationTerms = {
+  rail: 'node wallet',
+  coins: [],
+  sentSats: null,
+  tipHeight: null,
+  dailyCapSats: null,
+};
+const OPEN_MAX = 1000;
 
 export class PayoutStore {
+  /** Approvals, collected signatures, quarantine. */
+  readonly people: PayoutApprovals;
   readonly #database: Database;
 
   constructor(database: Database) {
     this.#database = database;
+    this.people = new PayoutApprovals(database);
   }
 
-  /**
-   * Plans one payout to every address account whose confirmed balance reaches its threshold and which is
-   * in no other planned payout; largest first. Reserves nothing yet. Null when nobody is due.
-   */
+  /** Plans one payout to all who are due; see `planScheduled`. Reserves nothing yet. Null when nobody is. */
   async planPayout(terms: PayoutPlanTerms): Promise<Payout | null> {
-    const id = await this.#database.begin(async (tx) => {
-      await tx`select pg_advisory_xact_lock(${PLAN_LOCK_KEY})`;
-      const [known] = await tx<
-        { id: bigint }[]
-      >`select id from payouts where request_key = ${terms.requestKey}`;
-      if (known !== undefined) return known.id;
-      const due = await tx<{ accountId: number; name: string; amountSats: bigint }[]>`
-        select m.id as "accountId", m.name, b.balance_sats as "amountSats"
-        from accounts m
-        join ledger_accounts a on a.account_id = m.id and a.kind = 'miner_confirmed'
-        join ledger_balances b on b.ledger_account_id = a.id
-        where m.is_address and b.balance_sats > 0
-          and b.balance_sats >= coalesce(m.payout_threshold_sats, ${terms.thresholdSats})
-          and not exists (
-            select from payout_outputs o join payouts p on p.id = o.payout_id
-            where o.account_id = m.id and p.status = 'planned')
-        order by b.balance_sats desc, m.id limit ${terms.outputsMax}`;
-      if (due.length === 0) return null;
-      const [row] = await tx<{ id: bigint }[]>`
-        insert into payouts (request_key) values (${terms.requestKey}) returning id`;
-      if (row === undefined) throw new Error('Postgres returned no payout id');
-      const amounts = due.map(({ amountSats }) => amountSats.toString());
-      await tx`
-        insert into payout_outputs (payout_id, account_id, address, amount_sats, sent_sats)
-        select ${row.id}, * from unnest(
-          ${due.map(({ accountId }) => accountId)}::integer[], ${due.map(({ name }) => name)}::text[],
-          ${amounts}::bigint[], ${amounts}::bigint[])`;
-      return row.id;
-    });
+    const id = await planScheduled(this.#database, terms);
     return id === null ? null : await this.payout(id);
   }
 
-  /**
-   * Stores the signed transaction and reserves its amounts, in one commit. Only after this may it be
-   * broadcast. 'already': this payout has a transaction; forget yours and broadcast that one. Throws when
-   * a balance no longer covers its output; the payout is still planned then, and can be cancelled.
-   */
+  /** Plans a payout of one account at its own wish. The same key asked twice gives the same payout. */
+  async requestPayout(request: PayoutRequest): Promise<PayoutRequestAnswer> {
+    return await planRequested(this.#database, request);
+  }
+
+  /** Stores a signed transaction with the reservation; see `storeBuilt`. */
   async storeSigned(id: bigint, signed: SignedTransaction): Promise<'stored' | 'already'> {
+    return await this.storeBuilt(id, { state: 'signed', transaction: signed }, NODE_WALLET_TERMS);
+  }
+
+  /**
+   * Stores what the rail built and reserves its amounts, in one commit. Only after this may anyone see it.
+   * 'already': this payout has a transaction or PSBT; forget yours and go on with that one. Throws when a balance
+   * no longer covers its output, approvals are missing, the daily cap is reached (DailyCapError) or another payout
+   * spends a coin of it (CoinsTakenError); nothing is reserved then.
+   */
+  async storeBuilt(id: bigint, built: BuiltPayout, terms: ReservationTerms): Promise<'stored' | 'already'> {
     return await this.#database.begin(async (tx) => {
-      const { status, outputs } = await lockPayout(tx, id);
-      if (status !== 'planned') return 'already';
-      await tx`
-        update payouts set status = 'signed', txid = ${signed.txid}, raw_transaction = ${signed.rawTransaction},
-          network_fee_sats = ${signed.networkFeeSats}, signed_at = now() where id = ${id}`;
+      await takePlanLock(tx);
+      const before = await lockPayout(tx, id);
+      if (before.status !== 'planned' && before.status !== 'awaiting_approval') return 'already';
+      if (terms.dailyCapSats !== null) await checkDailyCap(tx, before.outputs, terms.dailyCapSats);
+      if (terms.sentSats !== null) await storeSent(tx, id, terms.sentSats, before.outputs.length);
+      const { outputs } = await lockPayout(tx, id);
+      await claimCoins(tx, { payoutId: id }, terms.coins);
+      if (built.state === 'signed') {
+        await insertVersion(tx, id, built.transaction, null, terms.tipHeight);
+        const { txid, rawTransaction, networkFeeSats } = built.transaction;
+        await tx`
+          update payouts set status = 'signed', rail = ${terms.rail}, txid = ${txid},
+            raw_transaction = ${rawTransaction}, network_fee_sats = ${networkFeeSats},
+            reserved_at = now(), signed_at = now() where id = ${id}`;
+      } else {
+        await tx`
+          update payouts set status = 'awaiting_signatures', rail = ${terms.rail}, psbt = ${built.psbt},
+            signatures_needed = ${built.signaturesNeeded}, reserved_at = now() where id = ${id}`;
+      }
       await postLedger(tx, {
         kind: 'payout_reserve',
         key: `payout-reserve:${id}`,
         payoutId: id,
-        rule: 'amounts leave the balance when the transaction is signed and stored',
-        inputs: { txid: signed.txid, networkFeeSats: signed.networkFeeSats },
+        rule: 'amounts leave the balance when the transaction, signed or to be signed, is stored',
+        inputs:
+          built.state === 'signed'
+            ? { txid: built.transaction.txid, networkFeeSats: built.transaction.networkFeeSats }
+            : { signaturesNeeded: built.signaturesNeeded, networkFeeSats: built.networkFeeSats },
         lines: reserveLines(outputs),
       });
+      return 'stored';
+    });
+  }
+
+  /** The collected signatures suffice: the transaction of a payout that awaits them. Its coins are reserved. */
+  async storeCollected(
+    id: bigint,
+    signed: SignedTransaction,
+    tipHeight: number | null,
+  ): Promise<'stored' | 'already'> {
+    return await this.#database.begin(async (tx) => {
+      const { status } = await lockPayout(tx, id);
+      if (status !== 'awaiting_signatures') return 'already';
+      await insertVersion(tx, id, signed, null, tipHeight);
+      await tx`
+        update payouts set status = 'signed', txid = ${signed.txid}, raw_transaction = ${signed.rawTransaction},
+          network_fee_sats = ${signed.networkFeeSats}, signed_at = now() where id = ${id}`;
+      return 'stored';
+    });
+  }
+
+  /**
+   * Stores a replacement of the newest version, `replaces`. 'already': another one was stored meanwhile, or the
+   * payout is settled; forget yours.
+   */
+  async storeReplacement(
+    id: bigint,
+    replaces: string,
+    signed: SignedTransaction,
+    terms: Pick<ReservationTerms, 'coins' | 'tipHeight'>,
+  ): Promise<'stored' | 'already'> {
+    return await this.#database.begin(async (tx) => {
+      const { status } = await lockPayout(tx, id);
+      const [newest] = await tx<{ txid: string }[]>`
+        select txid from payout_transactions where payout_id = ${id} order by version desc limit 1`;
+      if (status !== 'broadcast' || newest?.txid !== replaces) return 'already';
+      await claimCoins(tx, { payoutId: id }, terms.coins);
+      await insertVersion(tx, id, signed, replaces, terms.tipHeight);
+      await tx`
+        update payouts set txid = ${signed.txid}, raw_transaction = ${signed.rawTransaction},
+          network_fee_sats = ${signed.networkFeeSats} where id = ${id}`;
       return 'stored';
     });
   }
@@ -128,30 +175,40 @@ export class PayoutStore {
       where id = ${id} and status in ('signed', 'broadcast')`;
   }
 
-  /** The transaction is deep enough in the chain: settled. */
-  async markConfirmed(id: bigint): Promise<'confirmed' | 'already'> {
+  /** A version of the transaction is deep enough in the chain: settled, with the fee of that one. */
+  async markConfirmed(id: bigint, txid?: string): Promise<'confirmed' | 'already'> {
     return await this.#database.begin(async (tx) => {
-      const { status, outputs, networkFeeSats } = await lockPayout(tx, id);
+      const { status, outputs } = await lockPayout(tx, id);
       if (status === 'confirmed') return 'already';
-      if (status !== 'broadcast' || networkFeeSats === null) {
+      if (status !== 'broadcast') {
         throw new Error(`payout ${id} is ${status}: only a broadcast payout can be confirmed`);
       }
-      await tx`update payouts set status = 'confirmed', confirmed_at = now() where id = ${id}`;
+      const [version] = await tx<{ txid: string; networkFeeSats: bigint; replacements: bigint }[]>`
+        select t.txid, t.network_fee_sats as "networkFeeSats",
+               (select max(version) from payout_transactions where payout_id = ${id})::bigint as replacements
+        from payout_transactions t
+        where t.payout_id = ${id} and ${txid === undefined ? tx`true` : tx`t.txid = ${txid}`}
+        order by t.version desc limit 1`;
+      if (version === undefined) throw new Error(`payout ${id} has no transaction ${txid ?? ''}`);
+      await tx`
+        update payouts set status = 'confirmed', confirmed_at = now(), txid = t.txid,
+          raw_transaction = t.raw_transaction, network_fee_sats = t.network_fee_sats
+        from payout_transactions t where t.txid = ${version.txid} and payouts.id = ${id}`;
       await postLedger(tx, {
         kind: 'payout_confirm',
         key: `payout-confirm:${id}`,
         payoutId: id,
         rule: 'the transaction is confirmed; the network fee beyond the payees’ part is the pool’s',
-        inputs: { networkFeeSats },
-        lines: confirmLines(outputs, networkFeeSats),
+        inputs: { ...version },
+        lines: confirmLines(outputs, version.networkFeeSats),
       });
       return 'confirmed';
     });
   }
 
   /**
-   * Gives up a payout: a planned one at will; a signed or broadcast one only when its inputs are spent by
-   * another confirmed transaction, for then its bytes can never be mined. The caller must have proof.
+   * Gives up a payout: one without reservation at will; any other only when its inputs are spent by another
+   * confirmed transaction, for then its bytes can never be mined. The caller must have proof.
    */
   async failPayout(id: bigint, reason: string): Promise<'failed' | 'already'> {
     return await this.#database.begin(async (tx) => {
@@ -159,7 +216,7 @@ export class PayoutStore {
       if (status === 'failed') return 'already';
       if (status === 'confirmed') throw new Error(`payout ${id} is confirmed and cannot fail`);
       await tx`update payouts set status = 'failed', failed_at = now(), reason = ${reason} where id = ${id}`;
-      if (status === 'planned') return 'failed';
+      if (status === 'planned' || status === 'awaiting_approval') return 'failed';
       await postLedger(tx, {
         kind: 'payout_cancel',
         key: `payout-cancel:${id}`,
@@ -168,62 +225,88 @@ export class PayoutStore {
         inputs: { reason },
         lines: cancelLines(outputs),
       });
+      await tx`update payout_coins set released = true where payout_id = ${id}`;
       return 'failed';
     });
   }
 
   /** Payouts that are not settled, oldest first: what recovery goes through at start. */
   async openPayouts(): Promise<Payout[]> {
-    return await this.#read(
-      this.#database`p.status in ('planned', 'signed', 'broadcast')`,
-      this.#database`asc`,
-      1000,
-    );
+    const open = this.#database`p.status in
+      ('planned', 'awaiting_approval', 'awaiting_signatures', 'signed', 'broadcast')`;
+    return await readPayouts(this.#database, open, this.#database`asc`, OPEN_MAX);
+  }
+
+  /** Bytes (hex) and PSBTs (base64) whose inputs must stay locked: stored, and not known to be mined. */
+  async openTransactions(): Promise<string[]> {
+    const rows = await this.#database<{ bytes: string }[]>`
+      select coalesce(raw_transaction, psbt) as bytes from payouts
+      where status in ('awaiting_signatures', 'signed', 'broadcast')
+      union all
+      select raw_transaction from wallet_sweeps where status in ('signed', 'broadcast')`;
+    return rows.map(({ bytes }) => bytes);
   }
 
   /** Newest first. */
   async latestPayouts(limit: number): Promise<Payout[]> {
-    return await this.#read(this.#database`true`, this.#database`desc`, limit);
+    return await readPayouts(this.#database, this.#database`true`, this.#database`desc`, limit);
   }
 
   /** Throws when there is no such payout. */
   async payout(id: bigint): Promise<Payout> {
-    const [payout] = await this.#read(this.#database`p.id = ${id}`, this.#database`asc`, 1);
+    const [payout] = await readPayouts(this.#database, this.#database`p.id = ${id}`, this.#database`asc`, 1);
     if (payout === undefined) throw new Error(`payout ${id} does not exist`);
     return payout;
   }
+}
 
-  async #read(where: Fragment, direction: Fragment, limit: number): Promise<Payout[]> {
-    const payouts = await this.#database<Omit<Payout, 'outputs'>[]>`
-      select p.id, p.status, p.txid, p.raw_transaction as "rawTransaction",
-             p.network_fee_sats as "networkFeeSats", p.broadcasts, p.reason, p.planned_at as "plannedAt",
-             p.confirmed_at as "confirmedAt"
-      from payouts p where ${where} order by p.id ${direction} limit ${limit}`;
-    const outputs = await this.#database<(PayoutOutput & { payoutId: bigint })[]>`
-      select o.payout_id as "payoutId", o.account_id as "accountId", m.name as account, o.address,
-             o.amount_sats as "amountSats", o.sent_sats as "sentSats"
-      from payout_outputs o join accounts m on m.id = o.account_id
-      where o.payout_id = any(${payouts.map(({ id }) => id.toString())}::bigint[])
-      order by o.payout_id, o.account_id`;
-    return payouts.map((payout) => ({
-      ...payout,
-      outputs: outputs.filter(({ payoutId }) => payoutId === payout.id),
-    }));
+async function insertVersion(
+  tx: Transaction,
+  id: bigint,
+  signed: SignedTransaction,
+  replaces: string | null,
+  tipHeight: number | null,
+): Promise<void> {
+  await tx`
+    insert into payout_transactions
+      (payout_id, version, txid, raw_transaction, network_fee_sats, replaces, tip_height)
+    select ${id}, coalesce(max(version) + 1, 0), ${signed.txid}, ${signed.rawTransaction},
+           ${signed.networkFeeSats}, ${replaces}, ${tipHeight}
+    from payout_transactions where payout_id = ${id}`;
+}
+
+async function storeSent(
+  tx: Transaction,
+  id: bigint,
+  sentSats: readonly bigint[],
+  outputs: number,
+): Promise<void> {
+  if (sentSats.length !== outputs)
+    throw new Error(`payout ${id} has ${outputs} outputs, not ${sentSats.length}`);
+  await tx`
+    update payout_outputs o set sent_sats = s.sats
+    from (select account_id, position, row_number() over (order by account_id, position) as place
+          from payout_outputs where payout_id = ${id}) p
+    join unnest(${sentSats.map(String)}::bigint[]) with ordinality as s (sats, place) on s.place = p.place
+    where o.payout_id = ${id} and o.account_id = p.account_id and o.position = p.position`;
+}
+
+/** The plan lock is held: no other reservation can slip in between. */
+async function checkDailyCap(
+  tx: Transaction,
+  outputs: readonly { amountSats: bigint }[],
+  capSats: bigint,
+): Promise<void> {
+  const amount = outputs.reduce((sum, { amountSats }) => sum + amountSats, 0n);
+  const [row] = await tx<{ used: bigint }[]>`
+    select coalesce(sum(o.amount_sats), 0)::bigint as used
+    from payouts p join payout_outputs o on o.payout_id = p.id
+    where p.reserved_at > now() - interval '24 hours' and p.status <> 'failed'`;
+  const used = row?.used ?? 0n;
+  if (used + amount > capSats) {
+    throw new DailyCapError(
+      `${amount} sats on top of ${used} within 24 hours would pass the daily cap of ${capSats} sats. ` +
+        'It goes on by itself when there is room; raise the cap to go on now',
+    );
   }
-}
-
-interface LockedPayout {
-  status: PayoutStatus;
-  networkFeeSats: bigint | null;
-  outputs: PayoutShare[];
-}
-
-async function lockPayout(tx: Transaction, id: bigint): Promise<LockedPayout> {
-  const [row] = await tx<{ status: PayoutStatus; networkFeeSats: bigint | null }[]>`
-    select status, network_fee_sats as "networkFeeSats" from payouts where id = ${id} for update`;
-  if (row === undefined) throw new Error(`payout ${id} does not exist`);
-  const outputs = await tx<PayoutShare[]>`
-    select account_id as "accountId", amount_sats as "amountSats", sent_sats as "sentSats"
-    from payout_outputs where payout_id = ${id} order by account_id`;
-  return { ...row, outputs };
 }
