@@ -2,26 +2,58 @@
 // them (storage/postgres/ledger-store.ts). Sign: positive is a credit (what the pool owes or earned),
 // negative a debit (what it awaits, holds or has spent).
 //
-//   credit    coinbase_immature -C   miner_immature +c each   pool_fee_immature +f   remainder_immature +r
-//   mature    each immature account back to zero, the same into wallet, miner_confirmed, pool_fee, remainder
+//   credit    coinbase_immature -C   miner_immature +c each   reserve_, pool_fee_, donation_, remainder_immature +
+//   mature    each immature account back to zero, the same into wallet, miner_confirmed, reserve, pool_fee, ...
 //   orphan    the opposite of what the block has posted so far
+//   expected  reserve -t              miner_confirmed +m each   pool_fee +f   donation +d
 //   reserve   miner_confirmed -a      miner_in_flight +a
 //   confirm   miner_in_flight -a      wallet +(sent + network fee)      network_fees -(the pool's part)
 //   cancel    miner_in_flight -a      miner_confirmed +a
+//   deposit   wallet -x               capital +x
+//   fund      capital or pool_fee -x  reserve +x
+//   sweep     wallet +(sent + fee)    cold_wallet -sent         network_fees -fee
+import type { ExpectedPay } from './expected-pay.js';
 import type { BlockSplit } from './split-block.js';
 
-export type LedgerAccountKind =
-  | 'miner_immature'
-  | 'miner_confirmed'
-  | 'miner_in_flight'
-  | 'pool_fee_immature'
-  | 'pool_fee'
-  | 'remainder_immature'
-  | 'remainder'
-  | 'coinbase_immature'
-  | 'wallet'
-  | 'network_fees'
-  | 'orphan_loss';
+/** What the pool owes or has earned. A balance of these is never negative. */
+export const CREDIT_KINDS = [
+  'miner_immature',
+  'miner_confirmed',
+  'miner_in_flight',
+  'pool_fee_immature',
+  'pool_fee',
+  'donation_immature',
+  'donation',
+  'remainder_immature',
+  'remainder',
+  'reserve_immature',
+  'reserve',
+  'energy_credits',
+] as const;
+
+/** What the pool awaits, holds (hot and cold) or has spent; `capital`, the operator's own money, has any sign. */
+export const OTHER_KINDS = [
+  'coinbase_immature',
+  'wallet',
+  'cold_wallet',
+  'network_fees',
+  'orphan_loss',
+  'capital',
+] as const;
+
+export type LedgerAccountKind = (typeof CREDIT_KINDS)[number] | (typeof OTHER_KINDS)[number];
+
+export type LedgerTransactionKind =
+  | 'block_credit'
+  | 'block_mature'
+  | 'block_orphan'
+  | 'payout_reserve'
+  | 'payout_confirm'
+  | 'payout_cancel'
+  | 'expected_pay'
+  | 'capital_deposit'
+  | 'wallet_sweep'
+  | 'adjustment';
 
 export interface LedgerLine {
   kind: LedgerAccountKind;
@@ -45,7 +77,9 @@ export const MATURITY_CONFIRMATIONS = 101;
 
 const MATURES_INTO: Partial<Record<LedgerAccountKind, LedgerAccountKind>> = {
   miner_immature: 'miner_confirmed',
+  reserve_immature: 'reserve',
   pool_fee_immature: 'pool_fee',
+  donation_immature: 'donation',
   remainder_immature: 'remainder',
   coinbase_immature: 'wallet',
 };
@@ -55,8 +89,14 @@ export function creditLines(split: BlockSplit): LedgerLine[] {
   const lines: LedgerLine[] = split.credits.map(({ accountId, amountSats }) =>
     line('miner_immature', amountSats, accountId),
   );
-  if (split.feeSats > 0n) lines.push(line('pool_fee_immature', split.feeSats));
-  if (split.remainderSats > 0n) lines.push(line('remainder_immature', split.remainderSats));
+  lines.push(
+    ...nonZero([
+      line('reserve_immature', split.reserveSats),
+      line('pool_fee_immature', split.feeSats),
+      line('donation_immature', split.donationSats),
+      line('remainder_immature', split.remainderSats),
+    ]),
+  );
   lines.push(line('coinbase_immature', -sumOf(lines)));
   return zeroSum(lines);
 }
@@ -78,29 +118,72 @@ export function orphanLines(credited: readonly LedgerLine[]): LedgerLine[] {
 }
 
 /**
- * The block left the best chain after it matured (a reorg of more than 100 blocks). `available` is what a
- * miner's confirmed balance still holds; what was paid out already is the pool's loss, visible as such.
+ * The block left the best chain after it matured (a reorg of more than 100 blocks). `available` is what the
+ * credit account of that kind and owner (null: the pool's own) still holds; what has gone from there already,
+ * to payouts or out of the reserve into expected pay, is the pool's loss, visible as such.
  */
 export function orphanMaturedLines(
   credited: readonly LedgerLine[],
-  available: (accountId: number) => bigint,
+  available: (kind: LedgerAccountKind, accountId: number | null) => bigint,
 ): LedgerLine[] {
   const lines: LedgerLine[] = [];
-  let lost = 0n;
   for (const { kind, accountId, amountSats } of credited) {
     const from = MATURES_INTO[kind];
     if (from === undefined) throw new Error(`a block credit has no line of kind ${kind}`);
-    if (accountId === null) {
-      lines.push(line(from, -amountSats));
-      continue;
+    let taken = amountSats;
+    if (amountSats > 0n) {
+      const held = available(from, accountId);
+      if (held < taken) taken = held;
     }
-    let taken = available(accountId);
-    if (taken > amountSats) taken = amountSats;
-    if (taken > 0n) lines.push(line(from, -taken, accountId));
-    lost += amountSats - taken;
+    lines.push(line(from, -taken, accountId));
   }
-  if (lost > 0n) lines.push(line('orphan_loss', -lost));
-  return zeroSum(lines);
+  lines.push(line('orphan_loss', -sumOf(lines)));
+  return zeroSum(nonZero(lines));
+}
+
+/**
+ * Shares are paid their expected value out of the reserve. `pays`: of a settlement that is not short. Throws
+ * RangeError when nothing in it makes a whole satoshi: then there is nothing to post.
+ */
+export function expectedPayLines(pays: readonly ExpectedPay[]): LedgerLine[] {
+  let feeSats = 0n;
+  let donationSats = 0n;
+  const lines: LedgerLine[] = [];
+  for (const pay of pays) {
+    lines.push(line('miner_confirmed', pay.minerSats, pay.accountId));
+    feeSats += pay.feeSats;
+    donationSats += pay.donationSats;
+  }
+  lines.push(line('pool_fee', feeSats), line('donation', donationSats));
+  const totalSats = sumOf(lines);
+  if (totalSats <= 0n) throw new RangeError('expected pay of no whole satoshi has no ledger lines');
+  lines.push(line('reserve', -totalSats));
+  return zeroSum(nonZero(lines));
+}
+
+/** The operator's own coins came into the hot wallet. */
+export function capitalDepositLines(amountSats: bigint): LedgerLine[] {
+  checkPositive(amountSats, 'a capital deposit');
+  return zeroSum([line('wallet', -amountSats), line('capital', amountSats)]);
+}
+
+/** Money of the operator, deposited or earned as pool fee, becomes the reserve's. */
+export function reserveFundLines(amountSats: bigint, from: 'capital' | 'pool_fee'): LedgerLine[] {
+  checkPositive(amountSats, 'a transfer to the reserve');
+  return zeroSum([line(from, -amountSats), line('reserve', amountSats)]);
+}
+
+/** Coins went from the hot wallet to the cold one. `sentSats` arrive, `networkFeeSats` the pool spent on it. */
+export function walletSweepLines(sentSats: bigint, networkFeeSats: bigint): LedgerLine[] {
+  checkPositive(sentSats, 'a sweep');
+  if (networkFeeSats < 0n) throw new RangeError(`a network fee of ${networkFeeSats} satoshis`);
+  return zeroSum(
+    nonZero([
+      line('wallet', sentSats + networkFeeSats),
+      line('cold_wallet', -sentSats),
+      line('network_fees', -networkFeeSats),
+    ]),
+  );
 }
 
 /** A signed payout takes its amounts out of the balances. */
@@ -145,6 +228,14 @@ export function cancelLines(shares: readonly PayoutShare[]): LedgerLine[] {
 
 function line(kind: LedgerAccountKind, amountSats: bigint, accountId: number | null = null): LedgerLine {
   return { kind, accountId, amountSats };
+}
+
+function nonZero(lines: readonly LedgerLine[]): LedgerLine[] {
+  return lines.filter(({ amountSats }) => amountSats !== 0n);
+}
+
+function checkPositive(amountSats: bigint, what: string): void {
+  if (amountSats <= 0n) throw new RangeError(`${what} must be above 0 satoshis, not ${amountSats}`);
 }
 
 function sumOf(lines: readonly LedgerLine[]): bigint {

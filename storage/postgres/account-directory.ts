@@ -1,8 +1,9 @@
 // Finds or creates the rows of accounts and workers by name, many at once, and remembers their ids. Used
 // by the stores that book work and blocks.
+import type { Scheme } from '../../engine/accounting/schemes.js';
 import type { Transaction } from './connection.js';
 
-export type Scheme = 'pplns' | 'solo';
+export type { Scheme } from '../../engine/accounting/schemes.js';
 
 export interface AccountPolicy {
   /** Scheme of accounts that chose none. */
@@ -20,6 +21,7 @@ export interface WorkerName {
 export interface WorkerRow {
   accountId: number;
   workerId: number;
+  /** What the account chose, or the pool's default. A share says for itself under which it was taken. */
   scheme: Scheme;
 }
 

@@ -4,12 +4,15 @@ import { targetFromBits, targetFromBytesLE, workFromTarget } from '../../engine/
 import type { JournalBatch } from '../journal/batch.js';
 import { SHARE, SHARE_FLAG_BLOCK, SHARE_RECORD_BYTES } from '../journal/record.js';
 
-/** Accepted shares of one identity in one minute of one round. */
+/** Accepted shares of one identity in one minute of one round, on one height. */
 export interface WorkSlice {
   identity: number;
   /** Unix seconds, a whole minute. */
   bucketStart: number;
   round: number;
+  /** Height and compact target of the block that was worked on. */
+  height: number;
+  bits: number;
   shares: number;
   /** Hashes, exact. */
   work: bigint;
@@ -55,7 +58,7 @@ const MINUTE_US = 60_000_000;
 
 /**
  * Sums a batch. Throws when a record contradicts the journal's own rules (an accepted share without an
- * identity, a sequence number out of order): money must not be booked from a damaged journal.
+ * identity or a job, a sequence number out of order): money must not be booked from a damaged journal.
  */
 export function sumBatch(batch: JournalBatch): BatchWork {
   const { records } = batch;
@@ -86,18 +89,28 @@ export function sumBatch(batch: JournalBatch): BatchWork {
 
     if (verdict === ACCEPTED) {
       const round = records.readUInt32LE(at + SHARE.round);
+      const jobKey = records.readUInt32LE(at + SHARE.job);
       let open = current.get(identity);
-      if (open === undefined || open.slice.bucketStart !== bucketStart || open.slice.round !== round) {
-        if (!batch.identities.has(identity)) {
-          throw new Error(`journal batch ${batch.token}: accepted share ${seq} names no identity`);
+      if (
+        open === undefined ||
+        open.jobKey !== jobKey ||
+        open.slice.bucketStart !== bucketStart ||
+        open.slice.round !== round
+      ) {
+        const job = batch.jobs.get(jobKey);
+        if (job === undefined || !batch.identities.has(identity)) {
+          throw new Error(`journal batch ${batch.token}: accepted share ${seq} names no identity or no job`);
         }
-        const key = `${identity} ${bucketStart} ${round}`;
+        const { height, bits } = job;
+        const key = `${identity} ${bucketStart} ${round} ${height} ${bits}`;
         open = slices.get(key);
         if (open === undefined) {
-          const slice = { identity, bucketStart, round, shares: 0, work: 0n, firstSeq: seq, lastSeq: seq };
-          open = { slice, targetAt: at + SHARE.target, run: 0 };
+          const sums = { shares: 0, work: 0n, firstSeq: seq, lastSeq: seq };
+          const slice = { identity, bucketStart, round, height, bits, ...sums };
+          open = { slice, jobKey, targetAt: at + SHARE.target, run: 0 };
           slices.set(key, open);
         }
+        open.jobKey = jobKey;
         current.set(identity, open);
       }
       if (!sameTarget(records, open.targetAt, at + SHARE.target)) {
@@ -131,6 +144,8 @@ export function sumBatch(batch: JournalBatch): BatchWork {
 /** A slice being summed. Big integers are dear, so shares of one target are counted and multiplied once. */
 interface OpenSlice {
   slice: WorkSlice;
+  /** Job of the latest share. */
+  jobKey: number;
   /** Offset of the target of the shares in `run`. */
   targetAt: number;
   /** Shares whose work is not yet in the slice. */

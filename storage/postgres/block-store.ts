@@ -3,21 +3,21 @@
 // so a block whose share was answered is known even if this process died the moment after.
 import {
   creditLines,
+  type LedgerAccountKind,
+  type LedgerLine,
   MATURITY_CONFIRMATIONS,
   matureLines,
   orphanLines,
   orphanMaturedLines,
 } from '../../engine/accounting/ledger-entries.js';
-import {
-  fillWindow,
-  type WindowShares,
-  type WorkBucket,
-  windowWork,
-} from '../../engine/accounting/pplns-window.js';
-import { type Scheme, splitBlock } from '../../engine/accounting/split-block.js';
+import { EMPTY_WINDOW, fillWindow, windowWork } from '../../engine/accounting/pplns-window.js';
+import { SCHEME_RULES, type Scheme } from '../../engine/accounting/schemes.js';
+import { splitBlock } from '../../engine/accounting/split-block.js';
+import { readTerms, type SchemeFees } from './account-terms.js';
 import type { Database, Fragment, Transaction } from './connection.js';
 import { isRoundBooked } from './ledger-lanes.js';
 import { postLedger, readLedgerLines } from './ledger-store.js';
+import { readWindow } from './window-work.js';
 
 export type BlockStatus = 'candidate' | 'immature' | 'confirmed' | 'orphaned' | 'rejected';
 
@@ -31,6 +31,8 @@ export interface BlockRow {
   round: number;
   account: string;
   worker: string;
+  /** Of the share that found it; null in blocks of old journals. */
+  finderScheme: Scheme | null;
   foundAt: Date;
   networkTarget: bigint;
   networkDifficulty: number;
@@ -50,11 +52,11 @@ export interface CreditTerms {
   subsidySats: bigint;
   /** Transaction fees of the block. Subsidy and fees together are what its coinbase pays. */
   feesSats: bigint;
-  /** Pool fee, parts per million. */
-  feePpm: number;
+  /** Pool fee by scheme; an account may have its own. */
+  feePpm: SchemeFees;
   /** PPLNS window as a multiple of the network difficulty, in thousandths: 2000 is N = 2. */
   windowPermille: number;
-  /** Scheme of accounts that chose none. */
+  /** Scheme of a finder whose share says none (old journals) and whose account chose none. */
   defaultScheme: Scheme;
 }
 
@@ -92,7 +94,8 @@ export class BlockStore {
 
   /**
    * The node has the block in its best chain: its coinbase enters the books. A block that a reorg took and
-   * gave back is credited with the very lines of its first credit.
+   * gave back gets the opposite of what its loss posted: the very lines of its first credit, unless some of it
+   * had matured and been paid out, which is not credited twice.
    */
   async creditBlock(hash: string, terms: CreditTerms): Promise<CreditResult> {
     return await this.#database.begin(async (tx) => {
@@ -105,9 +108,9 @@ export class BlockStore {
           kind: 'block_credit',
           key: creditKey(hash, credit),
           blockHash: hash,
-          rule: 'the block is back in the best chain: the lines of its first credit again',
-          inputs: { credit, first: creditKey(hash, 1) },
-          lines: await readLedgerLines(tx, creditKey(hash, 1)),
+          rule: 'the block is back in the best chain: the opposite of what its loss posted, to mature again',
+          inputs: { credit, lost: orphanKey(hash, block.credits) },
+          lines: comesBack(await readLedgerLines(tx, orphanKey(hash, block.credits))),
         });
         await tx`
           update blocks set status = 'immature', credits = ${credit}, confirmations = 1, reason = ''
@@ -120,38 +123,37 @@ export class BlockStore {
       const coinbaseSats = terms.subsidySats + terms.feesSats;
       const scheme = block.finderScheme ?? terms.defaultScheme;
       const wanted = windowWork(block.networkTarget, terms.windowPermille);
-      const window: WindowShares =
-        scheme === 'pplns'
-          ? fillWindow(await readWindow(tx, block, wanted), wanted)
-          : { weights: new Map(), totalWeight: 0n, work: 0n };
+      const window =
+        scheme === 'solo' ? EMPTY_WINDOW : fillWindow(await readWindow(tx, block.round, wanted), wanted);
+      const accounts = new Set([block.finderId, ...window.parts.map(({ accountId }) => accountId)]);
+      const termsOf = await readTerms(tx, accounts, terms.feePpm);
       const split = splitBlock({
-        scheme,
-        coinbaseSats,
-        feePpm: terms.feePpm,
-        finderId: block.finderId,
+        finder: { accountId: block.finderId, scheme },
+        subsidySats: terms.subsidySats,
+        feesSats: terms.feesSats,
         window,
+        termsOf,
       });
+      const parts = window.parts.map(({ accountId, scheme, weight }) => {
+        return { account: accountId, scheme, weight, ...termsOf(accountId, scheme) };
+      });
+      const rules = new Set(parts.length === 0 ? [scheme] : parts.map((part) => part.scheme));
       await postLedger(tx, {
         kind: 'block_credit',
         key: creditKey(hash, credit),
         blockHash: hash,
-        rule:
-          scheme === 'pplns'
-            ? 'PPLNS: floor(net x work in window / window), fee off the whole coinbase, rest to remainder'
-            : 'SOLO: coinbase less fee to the finder',
+        rule: `${[...rules].map((each) => SCHEME_RULES[each]).join('. ')}. Floor for each line, the rest to remainder`,
         inputs: {
-          scheme,
+          finder: { account: block.finderId, scheme, ...termsOf(block.finderId, scheme) },
           coinbaseSats,
           subsidySats: terms.subsidySats,
           feesSats: terms.feesSats,
-          feePpm: terms.feePpm,
-          finder: block.finderId,
           networkTarget: block.networkTarget,
           windowPermille: terms.windowPermille,
           windowWork: wanted,
           workInWindow: window.work,
           totalWeight: window.totalWeight,
-          weights: Object.fromEntries(window.weights),
+          parts,
           node: block.nodeId,
           round: block.round,
           seq: block.seq,
@@ -190,7 +192,7 @@ export class BlockStore {
         blockHash: hash,
         rule: `coinbase spendable at ${MATURITY_CONFIRMATIONS} confirmations`,
         inputs: { confirmations, credit: creditKey(hash, block.credits) },
-        lines: matureLines(await readLedgerLines(tx, creditKey(hash, block.credits))),
+        lines: matureLines(ofBlock(await readLedgerLines(tx, creditKey(hash, block.credits)))),
       });
       await tx`update blocks set status = 'confirmed', confirmations = ${confirmations} where hash = ${hash}`;
       return 'matured';
@@ -215,8 +217,7 @@ export class BlockStore {
       const credited = await readLedgerLines(tx, creditKey(hash, block.credits));
       let lines = orphanLines(credited);
       if (block.status === 'confirmed') {
-        const have = await lockConfirmed(tx);
-        lines = orphanMaturedLines(credited, (accountId) => have.get(accountId) ?? 0n);
+        lines = orphanMaturedLines(ofBlock(credited), await lockSpendable(tx));
       }
       await postLedger(tx, {
         kind: 'block_orphan',
@@ -272,7 +273,7 @@ export class BlockStore {
       (Omit<BlockRow, 'effort' | 'seq' | 'round'> & { seq: bigint; round: bigint })[]
     >`
       select b.hash, b.height, b.status, b.node_id as "nodeId", b.seq, b.round, a.name as account,
-             w.name as worker, b.found_at as "foundAt", b.network_target as "networkTarget",
+             w.name as worker, b.finder_scheme as "finderScheme", b.found_at as "foundAt", b.network_target as "networkTarget",
              b.network_difficulty as "networkDifficulty", b.coinbase_sats as "coinbaseSats",
              b.subsidy_sats as "subsidySats", b.fees_sats as "feesSats", b.round_work as "roundWork",
              b.confirmations, b.reason
@@ -293,59 +294,47 @@ export class BlockStore {
 async function lockBlock(tx: Transaction, hash: string): Promise<BlockState | null> {
   const [row] = await tx<BlockState[]>`
     select b.status, b.height, b.credits, b.node_id as "nodeId", b.seq, b.round,
-           b.finder_account_id as "finderId", a.scheme as "finderScheme", b.network_target as "networkTarget"
+           b.finder_account_id as "finderId", coalesce(b.finder_scheme, a.scheme) as "finderScheme", b.network_target as "networkTarget"
     from blocks b join accounts a on a.id = b.finder_account_id
     where b.hash = ${hash} for update of b`;
   return row ?? null;
 }
 
-/** Confirmed balance by account, locked until the end of the transaction. */
-async function lockConfirmed(tx: Transaction): Promise<Map<number, bigint>> {
-  const rows = await tx<{ accountId: number; balance: bigint }[]>`
-    select a.account_id as "accountId", b.balance_sats as balance
+/**
+ * What each credit account that a matured block paid into still holds, locked until the end of the transaction. All
+ * kinds in one order, the one in which postings lock balances.
+ */
+async function lockSpendable(
+  tx: Transaction,
+): Promise<(kind: LedgerAccountKind, accountId: number | null) => bigint> {
+  const rows = await tx<{ kind: LedgerAccountKind; accountId: number | null; balance: bigint }[]>`
+    select a.kind, a.account_id as "accountId", b.balance_sats as balance
     from ledger_accounts a join ledger_balances b on b.ledger_account_id = a.id
-    where a.kind = 'miner_confirmed' order by a.id for update of b`;
-  return new Map(rows.map(({ accountId, balance }) => [accountId, balance]));
+    where a.kind in ('miner_confirmed', 'reserve', 'pool_fee', 'donation', 'remainder')
+    order by a.id for update of b`;
+  const held = new Map(rows.map(({ kind, accountId, balance }) => [`${kind} ${accountId}`, balance]));
+  return (kind, accountId) => held.get(`${kind} ${accountId}`) ?? 0n;
 }
 
-const FIRST_STEP_MINUTES = 60;
-const MAX_STEP_MINUTES = 7 * 24 * 60;
+const IMMATURE: Partial<Record<LedgerAccountKind, LedgerAccountKind>> = {
+  miner_confirmed: 'miner_immature',
+  reserve: 'reserve_immature',
+  pool_fee: 'pool_fee_immature',
+  donation: 'donation_immature',
+  remainder: 'remainder_immature',
+  wallet: 'coinbase_immature',
+};
 
-/**
- * PPLNS work of all nodes up to the block, by (minute, round), newest first, until `wanted` hashes are read.
- * Reads backwards in growing steps: a window of a busy pool costs minutes of rows, not history.
- */
-async function readWindow(tx: Transaction, block: BlockState, wanted: bigint): Promise<WorkBucket[]> {
-  const [range] = await tx<{ newest: Date | null; oldest: Date | null }[]>`
-    select max(bucket_start) as newest, min(bucket_start) as oldest from work_slices
-    where scheme = 'pplns' and round <= ${block.round}`;
-  if (!range?.newest || !range.oldest) return [];
-  const buckets: WorkBucket[] = [];
-  let read = 0n;
-  let until = range.newest.getTime() + 60_000;
-  for (let minutes = FIRST_STEP_MINUTES; read < wanted && until > range.oldest.getTime(); ) {
-    const from = until - minutes * 60_000;
-    const rows = await tx<{ bucket: Date; round: bigint; accountId: number; work: bigint }[]>`
-      select bucket_start as bucket, round, account_id as "accountId", sum(work) as work
-      from work_slices
-      where scheme = 'pplns' and round <= ${block.round}
-        and bucket_start >= ${new Date(from)} and bucket_start < ${new Date(until)}
-      group by bucket_start, round, account_id
-      order by bucket_start desc, round desc, account_id`;
-    let current: { accountId: number; work: bigint }[] = [];
-    let currentKey = '';
-    for (const { bucket, round, accountId, work } of rows) {
-      const key = `${bucket.getTime()} ${round}`;
-      if (key !== currentKey) {
-        current = [];
-        currentKey = key;
-        buckets.push(current);
-      }
-      current.push({ accountId, work });
-      read += work;
-    }
-    until = from;
-    minutes = Math.min(minutes * 2, MAX_STEP_MINUTES);
-  }
-  return buckets;
+/** The opposite of what the loss of a block posted, on the immature side. */
+function comesBack(lost: readonly LedgerLine[]): LedgerLine[] {
+  return lost.map(({ kind, accountId, amountSats }) => ({
+    kind: IMMATURE[kind] ?? kind,
+    accountId,
+    amountSats: -amountSats,
+  }));
+}
+
+/** Lines of a credit without the loss that a returning block made good: that is settled, nothing of it matures. */
+function ofBlock(credited: readonly LedgerLine[]): LedgerLine[] {
+  return credited.filter(({ kind }) => kind !== 'orphan_loss');
 }

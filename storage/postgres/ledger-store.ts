@@ -1,16 +1,12 @@
 // Posts ledger lines and reads balances. Every movement of money goes through `postLedger`, inside the
 // database transaction of the store that causes it; the schema (migrations/002_ledger.sql) enforces
 // append-only, zero sum and no negative balances against mistakes of this code.
-import type { LedgerAccountKind, LedgerLine } from '../../engine/accounting/ledger-entries.js';
+import type {
+  LedgerAccountKind,
+  LedgerLine,
+  LedgerTransactionKind,
+} from '../../engine/accounting/ledger-entries.js';
 import type { Database, Transaction } from './connection.js';
-
-export type LedgerTransactionKind =
-  | 'block_credit'
-  | 'block_mature'
-  | 'block_orphan'
-  | 'payout_reserve'
-  | 'payout_confirm'
-  | 'payout_cancel';
 
 export interface LedgerPosting {
   kind: LedgerTransactionKind;
@@ -30,7 +26,7 @@ export interface AccountBalance {
   immatureSats: bigint;
   confirmedSats: bigint;
   inFlightSats: bigint;
-  /** Sum of confirmed payouts. */
+  /** Sum of confirmed payouts, on the chain and by Lightning. */
   paidSats: bigint;
 }
 
@@ -44,7 +40,7 @@ export interface LedgerTotals {
 }
 
 /** JSON text of numbers that a rule was given; bigint becomes a decimal string. */
-function toJson(inputs: Record<string, unknown>): string {
+export function toJson(inputs: Record<string, unknown>): string {
   return JSON.stringify(inputs, (_, value) => (typeof value === 'bigint' ? value.toString() : value));
 }
 
@@ -160,9 +156,14 @@ export class LedgerStore {
   }
 
   #paid() {
+    // Of a Lightning payment, what was kept back for its fee and not used went back to the balance.
     return this.#database`
-      select o.account_id, sum(o.amount_sats) as paid
-      from payout_outputs o join payouts p on p.id = o.payout_id
-      where p.status = 'confirmed' group by o.account_id`;
+      select account_id, sum(sats) as paid from (
+        select o.account_id, o.amount_sats as sats
+        from payout_outputs o join payouts p on p.id = o.payout_id where p.status = 'confirmed'
+        union all
+        select account_id, sent_sats + least(amount_sats - sent_sats, (fee_msat + 999) / 1000)
+        from lightning_payments where status = 'paid') each_paid
+      group by account_id`;
   }
 }

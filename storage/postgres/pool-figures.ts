@@ -29,9 +29,11 @@ export interface RoundFigures {
 }
 
 export interface PayoutFigures {
+  /** Payouts on the chain; `confirmed` counts Lightning payments that arrived, too. */
   byStatus: Record<string, number>;
   paidSats: bigint;
   networkFeesSats: bigint;
+  /** Of the last one on the chain. */
   lastAt: Date | null;
   lastTxid: string | null;
 }
@@ -91,10 +93,17 @@ export class PoolFigures {
     const [paid] = await this.#database<{ sats: bigint }[]>`
       select coalesce(sum(o.sent_sats), 0)::bigint as sats
       from payout_outputs o join payouts p on p.id = o.payout_id where p.status = 'confirmed'`;
+    const [lightning] = await this.#database<{ count: number; sats: bigint; fees: bigint }[]>`
+      select count(*)::integer as count, coalesce(sum(sent_sats), 0)::bigint as sats,
+             div(coalesce(sum(fee_msat), 0), 1000)::bigint as fees
+      from lightning_payments where status = 'paid'`;
+    const byStatus = Object.fromEntries(rows.map(({ status, count }) => [status, count]));
+    const arrived = lightning?.count ?? 0;
+    if (arrived > 0) byStatus.confirmed = (byStatus.confirmed ?? 0) + arrived;
     return {
-      byStatus: Object.fromEntries(rows.map(({ status, count }) => [status, count])),
-      paidSats: paid?.sats ?? 0n,
-      networkFeesSats: rows.reduce((sum, { fees }) => sum + fees, 0n),
+      byStatus,
+      paidSats: (paid?.sats ?? 0n) + (lightning?.sats ?? 0n),
+      networkFeesSats: rows.reduce((sum, { fees }) => sum + fees, lightning?.fees ?? 0n),
       lastAt: last?.at ?? null,
       lastTxid: last?.txid ?? null,
     };

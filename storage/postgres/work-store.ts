@@ -1,8 +1,9 @@
 // Books what the journal says into Postgres and answers how much was worked. `applyBatch` is the only
 // writer of work: one transaction holds the upserts and the compare-and-set of the cursor, so a batch is
 // booked once, whatever dies in between. Called by the shipper thread; reads by the API and metrics.
+import { EXPECTED_VALUE_SCHEMES, type Scheme } from '../../engine/accounting/schemes.js';
 import type { JournalBatch, JournalPosition } from '../journal/batch.js';
-import { AccountDirectory, type AccountPolicy, type Scheme, type WorkerName } from './account-directory.js';
+import { AccountDirectory, type AccountPolicy, type WorkerName } from './account-directory.js';
 import { type BatchWork, sumBatch } from './batch-work.js';
 import type { Database, Transaction } from './connection.js';
 
@@ -73,8 +74,12 @@ export class WorkStore {
     const outcome = await this.#database.begin(async (tx) => {
       if (!(await moveCursor(tx, batch))) return 'already' as const;
       rows = await this.#directory.resolve(tx, wanted);
+      // The scheme of a share is fixed when it is submitted. Journals from before say none: then the account's.
       const ids = new Map(
-        identities.map((identity, index) => [identity, rows[index] as (typeof rows)[number]]),
+        identities.map((identity, index) => {
+          const row = rows[index] as (typeof rows)[number];
+          return [identity, { ...row, scheme: batch.identities.get(identity)?.scheme ?? row.scheme }];
+        }),
       );
       const idsOf = (identity: number) => {
         const found = ids.get(identity);
@@ -82,6 +87,7 @@ export class WorkStore {
         return found;
       };
       await upsertSlices(tx, batch.nodeId, work, idsOf);
+      await upsertExpected(tx, batch.nodeId, work, idsOf);
       await upsertRejects(tx, batch.nodeId, work, idsOf);
       await upsertTotals(tx, batch.nodeId, work);
       await insertBlocks(tx, batch.nodeId, work, idsOf);
@@ -164,7 +170,7 @@ type IdsOf = (identity: number) => { accountId: number; workerId: number; scheme
 async function upsertSlices(tx: Transaction, nodeId: number, { slices }: BatchWork, idsOf: IdsOf) {
   if (slices.length === 0) return;
   const ids = slices.map(({ identity }) => idsOf(identity));
-  // Several sessions may belong to one worker: summed here, a row may not be upserted twice at once.
+  // Several sessions may belong to one worker, several heights to one minute: summed here, a row may not be upserted twice at once.
   await tx`
     insert into work_slices as s (node_id, bucket_start, round, account_id, worker_id, scheme,
                                   shares, work, first_seq, last_seq)
@@ -181,6 +187,28 @@ async function upsertSlices(tx: Transaction, nodeId: number, { slices }: BatchWo
     on conflict (node_id, bucket_start, round, account_id, worker_id, scheme) do update set
       shares = s.shares + excluded.shares, work = s.work + excluded.work,
       first_seq = least(s.first_seq, excluded.first_seq), last_seq = greatest(s.last_seq, excluded.last_seq)`;
+}
+
+/** Work that the pool owes for whether it finds blocks or not. Paid by expected-pay-store.ts. */
+async function upsertExpected(tx: Transaction, nodeId: number, work: BatchWork, idsOf: IdsOf) {
+  const slices = work.slices.filter(({ identity }) => EXPECTED_VALUE_SCHEMES.has(idsOf(identity).scheme));
+  if (slices.length === 0) return;
+  const ids = slices.map(({ identity }) => idsOf(identity));
+  await tx`
+    insert into expected_work as e (node_id, account_id, scheme, height, bits,
+                                    shares, work, first_seq, last_seq)
+    select ${nodeId}, account_id, scheme, height, bits,
+           sum(shares), sum(work), min(first_seq), max(last_seq)
+    from unnest(
+      ${ids.map((i) => i.accountId)}::integer[], ${ids.map((i) => i.scheme as string)}::text[],
+      ${slices.map((s) => s.height)}::integer[], ${slices.map((s) => s.bits)}::bigint[],
+      ${slices.map((s) => s.shares)}::bigint[], ${slices.map((s) => s.work.toString())}::numeric[],
+      ${slices.map((s) => s.firstSeq)}::bigint[], ${slices.map((s) => s.lastSeq)}::bigint[]
+    ) as fresh (account_id, scheme, height, bits, shares, work, first_seq, last_seq)
+    group by account_id, scheme, height, bits
+    on conflict (node_id, account_id, scheme, height, bits) do update set
+      shares = e.shares + excluded.shares, work = e.work + excluded.work,
+      first_seq = least(e.first_seq, excluded.first_seq), last_seq = greatest(e.last_seq, excluded.last_seq)`;
 }
 
 async function upsertRejects(tx: Transaction, nodeId: number, { rejects }: BatchWork, idsOf: IdsOf) {
@@ -219,10 +247,10 @@ async function insertBlocks(tx: Transaction, nodeId: number, { blocks }: BatchWo
   for (const block of blocks.toSorted((a, b) => (a.hash < b.hash ? -1 : 1))) {
     const ids = idsOf(block.identity);
     await tx`
-      insert into blocks (hash, height, node_id, seq, round, finder_account_id, finder_worker_id, found_at,
-                          network_target, network_difficulty)
+      insert into blocks (hash, height, node_id, seq, round, finder_account_id, finder_worker_id,
+                          finder_scheme, found_at, network_target, network_difficulty)
       values (${block.hash}, ${block.height}, ${nodeId}, ${block.seq}, ${block.round}, ${ids.accountId},
-              ${ids.workerId}, ${new Date(block.foundAtMs)}, ${block.networkTarget.toString()}::numeric,
+              ${ids.workerId}, ${ids.scheme}, ${new Date(block.foundAtMs)}, ${block.networkTarget.toString()}::numeric,
               ${block.networkDifficulty})
       on conflict (hash) do nothing`;
   }

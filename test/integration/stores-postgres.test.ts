@@ -1,5 +1,5 @@
 // The ledger's Postgres as it ships: real server, real migrations, real stores.
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -12,6 +12,7 @@ import { LedgerStore } from '../../storage/postgres/ledger-store.js';
 import { migratePostgres } from '../../storage/postgres/migrate.js';
 import { PayoutStore } from '../../storage/postgres/payout-store.js';
 import { JournalGapError, WorkStore } from '../../storage/postgres/work-store.js';
+import { projectRoot } from '../../storage/project-root.js';
 import {
   TEST_NETWORK_TARGET,
   TEST_TARGET,
@@ -35,11 +36,13 @@ let databases = 0;
 const TERMS: CreditTerms = {
   subsidySats: 5_000_000_000n,
   feesSats: 1_234n,
-  feePpm: 10_000,
+  feePpm: () => 10_000,
   windowPermille: 2000,
   defaultScheme: 'pplns',
 };
 const COINBASE = TERMS.subsidySats + TERMS.feesSats;
+/** What the fee leaves, rounded down; the rest of a satoshi is the remainder's. */
+const NET = (COINBASE * 99n) / 100n;
 
 async function newDatabase(): Promise<string> {
   const name = `t${++databases}`;
@@ -98,7 +101,9 @@ describe('migrations', () => {
     const url = await newDatabase();
     const both = [1, 2].map(() => openPostgres({ url, poolSize: 1, timeoutS: 10 }));
     const ran = await Promise.all(both.map((one) => migratePostgres(one)));
-    expect(ran.flat().sort()).toEqual([1, 2, 3, 4, 5]);
+    const folder = join(projectRoot(), 'storage', 'postgres', 'migrations');
+    const versions = readdirSync(folder).map((name) => Number(name.slice(0, 3)));
+    expect(ran.flat().toSorted()).toEqual(versions.toSorted());
     await Promise.all(both.map((one) => one.end()));
   });
 
@@ -270,7 +275,7 @@ describe('blocks', () => {
     await work.applyBatch(testBatch(3, [{ who: 'late', target: TEST_NETWORK_TARGET, round: 1 }]));
     const results = await Promise.all([1, 2, 3].map(() => blocks.creditBlock(hash, TERMS)));
     expect(results.sort()).toEqual(['already', 'already', 'credited']);
-    const half = (COINBASE - COINBASE / 100n) / 2n;
+    const half = NET / 2n;
     expect(await ledger.balance('tb1alice')).toMatchObject({ immatureSats: half, confirmedSats: 0n });
     expect(await ledger.balance('bob')).toMatchObject({ immatureSats: half });
     expect(await ledger.balance('late')).toMatchObject({ immatureSats: 0n });
@@ -289,10 +294,9 @@ describe('blocks', () => {
       { who: 'new', target, atMs: TEST_TIME_MS },
     ]);
     await blocks.creditBlock(hash, TERMS);
-    const net = COINBASE - COINBASE / 100n;
     expect((await ledger.balance('old'))?.immatureSats).toBe(0n);
-    expect((await ledger.balance('mid'))?.immatureSats).toBe(net / 2n);
-    expect((await ledger.balance('new'))?.immatureSats).toBe(net / 2n);
+    expect((await ledger.balance('mid'))?.immatureSats).toBe(NET / 2n);
+    expect((await ledger.balance('new'))?.immatureSats).toBe(NET / 2n);
     expect((await blocks.latestBlocks(1))[0]?.effort).toBeCloseTo(3, 6);
   });
 
@@ -317,7 +321,7 @@ describe('blocks', () => {
       { who: 'bob', round: 1 },
       { who: 'solo', round: 1 },
     ]);
-    await blocks.creditBlock(own, { ...TERMS, feePpm: 0 });
+    await blocks.creditBlock(own, { ...TERMS, feePpm: () => 0 });
     expect((await ledger.balance('solo'))?.immatureSats).toBe(COINBASE);
   });
 
@@ -329,7 +333,7 @@ describe('blocks', () => {
     expect(results.sort()).toEqual(['already', 'matured']);
     expect(await ledger.balance('tb1alice')).toMatchObject({
       immatureSats: 0n,
-      confirmedSats: COINBASE - COINBASE / 100n,
+      confirmedSats: NET,
     });
     expect((await ledger.totals()).balances.wallet).toBe(-COINBASE);
     expect(await blocks.openBlocks(0)).toEqual([]);
@@ -346,7 +350,7 @@ describe('blocks', () => {
     await expect(blocks.matureBlock(hash, 101)).resolves.toBe('not_credited');
     expect(await blocks.openBlocks(101)).toHaveLength(1);
     expect(await blocks.openBlocks(102)).toEqual([]);
-    expect(await blocks.creditBlock(hash, { ...TERMS, feePpm: 500_000 })).toBe('credited');
+    expect(await blocks.creditBlock(hash, { ...TERMS, feePpm: () => 500_000 })).toBe('credited');
     expect(await ledger.totals()).toEqual(before);
     expect(await blocks.orphanBlock(hash, 'again')).toBe('reversed');
     expect(await blocks.creditBlock(hash, TERMS)).toBe('credited');
@@ -363,7 +367,7 @@ describe('blocks', () => {
     });
     expect(await blocks.orphanBlock(hash, 'deep reorg')).toBe('reversed');
     const { balances } = await ledger.totals();
-    expect(balances.orphan_loss).toBe(-(COINBASE - COINBASE / 100n));
+    expect(balances.orphan_loss).toBe(-NET);
     expect(balances.wallet).toBe(0n);
   });
 
@@ -431,8 +435,8 @@ describe('the ledger', () => {
     expect(rows.map(({ kind }) => kind)).toEqual(['block_credit', 'block_mature']);
     expect(rows[0]?.inputs).toMatchObject({
       coinbaseSats: COINBASE.toString(),
-      feePpm: 10_000,
       windowPermille: 2000,
+      parts: [{ scheme: 'pplns', weight: TEST_WORK.toString(), feePpm: 10_000, donationPpm: 0 }],
     });
   });
 });

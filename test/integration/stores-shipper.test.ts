@@ -307,7 +307,10 @@ describe('the shipper', () => {
     await toPostgres.restore();
     await toClickHouse.restore();
     await expectAllStored();
-    expect(logs.filter((line) => line.includes('back after'))).toHaveLength(2);
+    // Said when the store has confirmed the batch, a moment after its rows are seen.
+    const back = () => logs.filter((line) => line.includes('back after'));
+    for (let tries = 0; tries < 100 && back().length < 2; tries++) await sleep(100);
+    expect(back()).toHaveLength(2);
   });
 
   it('goes on where it was when a store is cut off and comes back in the middle of work', async () => {

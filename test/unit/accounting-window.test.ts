@@ -1,14 +1,18 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { fillWindow, type WorkBucket, windowWork } from '../../engine/accounting/pplns-window.js';
+import type { Scheme } from '../../engine/accounting/schemes.js';
 
 const SEED = 20261121;
+
+const pplns = (accountId: number, work: bigint) => ({ accountId, scheme: 'pplns' as const, work });
 
 const bucketsOf = (accounts: number) =>
   fc.array(
     fc.array(
       fc.record({
         accountId: fc.integer({ min: 1, max: accounts }),
+        scheme: fc.constantFrom<Scheme>('pplns', 'fpps'),
         work: fc.bigInt({ min: 1n, max: 1n << 70n }),
       }),
       { minLength: 1, maxLength: 6 },
@@ -39,37 +43,46 @@ describe('PPLNS window length', () => {
 
 describe('filling the PPLNS window', () => {
   it('takes the newest work first and nothing beyond the window', () => {
-    const buckets: WorkBucket[] = [
-      [{ accountId: 1, work: 60n }],
-      [{ accountId: 2, work: 40n }],
-      [{ accountId: 3, work: 9n }],
-    ];
+    const buckets: WorkBucket[] = [[pplns(1, 60n)], [pplns(2, 40n)], [pplns(3, 9n)]];
     const window = fillWindow(buckets, 100n);
-    expect([...window.weights]).toEqual([
-      [1, 60n],
-      [2, 40n],
+    expect(window.parts).toEqual([
+      { accountId: 1, scheme: 'pplns', weight: 60n },
+      { accountId: 2, scheme: 'pplns', weight: 40n },
     ]);
     expect(window.totalWeight).toBe(100n);
   });
 
   it('counts the bucket that crosses the edge by the exact fraction that is inside', () => {
     // 30 of 70 hashes of the older bucket are inside: account 2 holds 30 x 20/70, account 3 30 x 50/70.
-    const buckets: WorkBucket[] = [
-      [{ accountId: 1, work: 70n }],
-      [
-        { accountId: 2, work: 20n },
-        { accountId: 3, work: 50n },
-      ],
-    ];
-    const { weights, totalWeight, work } = fillWindow(buckets, 100n);
-    expect(sameFraction(weights.get(1) ?? 0n, totalWeight, 70n, 100n)).toBe(true);
-    expect(sameFraction(weights.get(2) ?? 0n, totalWeight, 30n * 20n, 70n * 100n)).toBe(true);
-    expect(sameFraction(weights.get(3) ?? 0n, totalWeight, 30n * 50n, 70n * 100n)).toBe(true);
+    const buckets: WorkBucket[] = [[pplns(1, 70n)], [pplns(2, 20n), pplns(3, 50n)]];
+    const { parts, totalWeight, work } = fillWindow(buckets, 100n);
+    expect(parts.map(({ accountId }) => accountId)).toEqual([1, 2, 3]);
+    const weights = parts.map(({ weight }) => weight);
+    expect(sameFraction(weights[0] ?? 0n, totalWeight, 70n, 100n)).toBe(true);
+    expect(sameFraction(weights[1] ?? 0n, totalWeight, 30n * 20n, 70n * 100n)).toBe(true);
+    expect(sameFraction(weights[2] ?? 0n, totalWeight, 30n * 50n, 70n * 100n)).toBe(true);
     expect(work).toBe(100n);
   });
 
+  it('keeps the work of one account under two schemes apart', () => {
+    const buckets: WorkBucket[] = [
+      [{ accountId: 5, scheme: 'fpps', work: 1n }, pplns(5, 2n)],
+      [pplns(4, 3n), { accountId: 5, scheme: 'fpps', work: 4n }],
+    ];
+    expect(fillWindow(buckets, 100n).parts).toEqual([
+      { accountId: 4, scheme: 'pplns', weight: 3n },
+      { accountId: 5, scheme: 'pplns', weight: 2n },
+      { accountId: 5, scheme: 'fpps', weight: 5n },
+    ]);
+  });
+
+  it('refuses solo work and negative work', () => {
+    expect(() => fillWindow([[{ accountId: 1, scheme: 'solo', work: 1n }]], 10n)).toThrow(RangeError);
+    expect(() => fillWindow([[pplns(1, -1n)]], 10n)).toThrow(RangeError);
+  });
+
   it('pays by what there is while the pool is younger than its window', () => {
-    const window = fillWindow([[{ accountId: 7, work: 3n }], [{ accountId: 8, work: 1n }]], 1000n);
+    const window = fillWindow([[pplns(7, 3n)], [pplns(8, 1n)]], 1000n);
     expect(window.totalWeight).toBe(4n);
     expect(window.work).toBe(4n);
   });
@@ -77,8 +90,8 @@ describe('filling the PPLNS window', () => {
   it('has weights that sum to the total, and never more work than the window', () => {
     fc.assert(
       fc.property(bucketsOf(5), windowSize, (buckets, size) => {
-        const { weights, totalWeight, work } = fillWindow(buckets, size);
-        expect([...weights.values()].reduce((a, b) => a + b, 0n)).toBe(totalWeight);
+        const { parts, totalWeight, work } = fillWindow(buckets, size);
+        expect(parts.reduce((sum, { weight }) => sum + weight, 0n)).toBe(totalWeight);
         const all = buckets.flat().reduce((sum, entry) => sum + entry.work, 0n);
         if (all < size) expect(work).toBe(all);
         else expect(work).toBe(size);
@@ -93,18 +106,16 @@ describe('filling the PPLNS window', () => {
         const whole = fillWindow(buckets, size);
         const cut = buckets.map((bucket) =>
           bucket
-            .flatMap(({ accountId, work }) => {
-              const part = (work * permille) / 1000n;
+            .flatMap((entry) => {
+              const part = (entry.work * permille) / 1000n;
               return [
-                { accountId, work: part },
-                { accountId, work: work - part },
+                { ...entry, work: part },
+                { ...entry, work: entry.work - part },
               ];
             })
             .reverse(),
         );
-        const split = fillWindow(cut, size);
-        expect(split.totalWeight).toBe(whole.totalWeight);
-        expect(new Map([...split.weights].sort())).toEqual(new Map([...whole.weights].sort()));
+        expect(fillWindow(cut, size)).toEqual(whole);
       }),
       { seed: SEED, numRuns: 500 },
     );
@@ -120,14 +131,11 @@ describe('filling the PPLNS window', () => {
         const history: WorkBucket[] = [];
         for (let at = blockAt; at >= 0; at--) {
           const mine = at === joinsAt ? 40n : 0n;
-          history.push([
-            { accountId: 1, work: bucket - mine },
-            { accountId: 9, work: mine },
-          ]);
+          history.push([pplns(1, bucket - mine), pplns(9, mine)]);
         }
-        const { weights, totalWeight } = fillWindow(history, size);
+        const { parts, totalWeight } = fillWindow(history, size);
         // Early windows are not full; only full ones are compared.
-        if (totalWeight === size) numerator += weights.get(9) ?? 0n;
+        if (totalWeight === size) numerator += parts.find((part) => part.accountId === 9)?.weight ?? 0n;
       }
       return numerator;
     };
