@@ -4,6 +4,7 @@
 // elsewhere each takes the next free ones.
 import { Worker } from 'node:worker_threads';
 import type { PortProfile } from './stratum/port-profile.js';
+import type { SchemeSettings } from './stratum/scheme-choice.js';
 import type {
   CandidateMessage,
   ConnectionThreadSettings,
@@ -90,6 +91,11 @@ export class ConnectionThreads {
     const thread = this.#threads.find((each) => each.lane === lane);
     if (thread === undefined) return;
     send(thread, { type: 'job', job, audience: 'retarget', spread: false, tipSeenAtMs: null });
+  }
+
+  /** By which scheme each account's work is recorded from now on; replaces what was said before. */
+  setSchemes(settings: SchemeSettings): void {
+    for (const thread of this.#threads) send(thread, { type: 'schemes', ...settings });
   }
 
   /** Stops accepting, answers what is in flight, closes the journals. Never rejects. */

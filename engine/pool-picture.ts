@@ -9,6 +9,7 @@ import { LedgerStore } from '../storage/postgres/ledger-store.js';
 import { type AccountFigures, PoolFigures } from '../storage/postgres/pool-figures.js';
 import { projectRoot } from '../storage/project-root.js';
 import type { Shipper } from '../storage/shipper/shipper.js';
+import { SCHEMES } from './accounting/schemes.js';
 import type {
   BlockSnapshot,
   ComponentSnapshot,
@@ -21,9 +22,11 @@ import type {
   PoolSnapshot,
 } from './api/snapshot.js';
 import { difficultyFromTarget, workFromTarget } from './bitcoin/target.js';
-import type { Config } from './config/load.js';
+import type { Config } from './config/config.js';
+import type { ReserveState } from './expected-pay-runner.js';
 import { type Hashrate, HashrateWindow, hashrateText } from './insight/hashrate.js';
 import type { JobMaker } from './job-maker.js';
+import type { Money } from './money.js';
 import type { NodeRpc } from './node/rpc.js';
 import type { Servers } from './servers.js';
 import type { SimFleet } from './sim-fleet.js';
@@ -74,14 +77,17 @@ const EMPTY: StoredFigures = {
     ...{ ledger_imbalance_sats: '0', ledger_mismatches: 0 },
   },
   payouts: {
-    by_status: { planned: 0, signed: 0, broadcast: 0, confirmed: 0, failed: 0 },
+    by_status: {
+      ...{ planned: 0, awaiting_approval: 0, awaiting_signatures: 0 },
+      ...{ signed: 0, broadcast: 0, confirmed: 0, failed: 0 },
+    },
     ...{ paid_sats: '0', network_fees_sats: '0', last_at: null, last_txid: null },
   },
   miners: [],
 };
 
 /** What a miner writes before the host. */
-const SCHEMES = { tcp: 'stratum+tcp', tls: 'stratum+ssl', ws: 'stratum+ws' } as const;
+const URL_SCHEMES = { tcp: 'stratum+tcp', tls: 'stratum+ssl', ws: 'stratum+ws' } as const;
 
 export class PoolPicture {
   fleet: SimFleet | null = null;
@@ -103,7 +109,9 @@ export class PoolPicture {
   #nodeState: ComponentState = 'starting';
   #nodeMessage: string | null = 'waiting for the first template';
   #nodeVersion = '';
-  #payoutsOn = false;
+  #payoutsOff: string | null = 'not started';
+  #payoutsFrom = '';
+  #reserve: ReserveState | null = null;
   #payoutTrouble: string | null = null;
   #stored: StoredFigures = EMPTY;
   #storedAtMs = Number.NEGATIVE_INFINITY;
@@ -174,8 +182,11 @@ export class PoolPicture {
     this.#nodeMessage = message;
   }
 
-  payouts(on: boolean, trouble: string | null): void {
-    this.#payoutsOn = on;
+  /** `trouble`: why blocks and payouts do not move on. */
+  money(money: Money, trouble: string | null): void {
+    this.#payoutsOff = money.payoutsOff;
+    this.#payoutsFrom = money.payoutsFrom;
+    this.#reserve = money.reserve;
     this.#payoutTrouble = trouble;
   }
 
@@ -210,7 +221,10 @@ export class PoolPicture {
       build: { version: this.#options.version, commit: this.#commit, node_version: process.version },
       network: config.network,
       scheme: config.payoutScheme,
-      fee_ratio: config.feePpm / 1e6,
+      fee_ratio: config.feePpm[config.payoutScheme] / 1e6,
+      fee_ratios: Object.fromEntries(
+        SCHEMES.map((scheme) => [scheme, config.feePpm[scheme] / 1e6]),
+      ) as PoolSnapshot['fee_ratios'],
       payout_threshold_sats: config.autoPayoutThresholdSats.toString(),
       node: {
         state: this.#nodeState,
@@ -227,9 +241,14 @@ export class PoolPicture {
       stratum: {
         port: ports[0]?.port ?? 0,
         host: config.stratumHost,
-        urls: ports.map(
-          ({ kind, port }) => `${SCHEMES[kind]}://${host.includes(':') ? `[${host}]` : host}:${port}`,
-        ),
+        // Several threads may share one port.
+        urls: [
+          ...new Set(
+            ports.map(
+              ({ kind, port }) => `${URL_SCHEMES[kind]}://${host.includes(':') ? `[${host}]` : host}:${port}`,
+            ),
+          ),
+        ],
         connections: stats?.connections ?? 0,
         sessions_authorized: stats?.sessions ?? 0,
         miners: stats?.miners ?? 0,
@@ -255,6 +274,7 @@ export class PoolPicture {
       },
       ...this.#stored,
       round: this.#round(stored?.round ?? null),
+      reserve: reserveSnapshot(this.#reserve),
       journal: {
         bytes: stats?.journal.bytes ?? 0,
         last_seq: heads.reduce((sum, { nextSeq }) => sum + nextSeq - 1, 0),
@@ -540,7 +560,13 @@ export class PoolPicture {
           : (away[0]?.error ?? null),
         'degraded',
       ),
-      part('payouts', false, this.#payoutsOn ? 'node wallet' : 'off', this.#payoutTrouble, 'degraded'),
+      part(
+        'payouts',
+        false,
+        this.#payoutsOff === null ? this.#payoutsFrom : 'off',
+        this.#payoutTrouble,
+        'degraded',
+      ),
     ];
     if (config.simMiners > 0) {
       const stopped = this.fleet === null ? 'starting' : null;
@@ -589,4 +615,15 @@ function tipSpeed(stats: ConnectionThreadStats | null): PoolSnapshot['stratum'][
   if (stats?.tip == null) return null;
   const { connections, firstMs, lastMs } = stats.tip;
   return { connections, first_s: firstMs / 1000, last_s: lastMs / 1000 };
+}
+
+function reserveSnapshot(state: ReserveState | null): PoolSnapshot['reserve'] {
+  if (state === null) return null;
+  return {
+    mode: state.mode,
+    available_sats: state.reserveSats.toString(),
+    immature_sats: state.reserveImmatureSats.toString(),
+    owed_sats: state.owedSats.toString(),
+    ruin_probability: state.ruinProbability,
+  };
 }

@@ -9,36 +9,32 @@ import {
   recoverLanes,
 } from '../storage/journal/lanes.js';
 import { RETENTION_MS, removeConsumedSegments } from '../storage/journal/retention.js';
-import { BlockStore } from '../storage/postgres/block-store.js';
 import { type Database, explainPostgresError, openPostgres } from '../storage/postgres/connection.js';
 import { activateLanes } from '../storage/postgres/ledger-lanes.js';
 import { migratePostgres } from '../storage/postgres/migrate.js';
-import { PayoutStore } from '../storage/postgres/payout-store.js';
 import { Shipper } from '../storage/shipper/shipper.js';
 import type { BlockSubmitResult } from './api/thread-messages.js';
 import { ApiThread } from './api-thread-handle.js';
 import { scriptFromAddress } from './bitcoin/address.js';
 import { displayHash } from './bitcoin/hex.js';
-import { blockSubsidy } from './bitcoin/subsidy.js';
-import { type BlockEvent, BlockLifecycle } from './block-lifecycle.js';
-import type { Config } from './config/load.js';
+import type { Config } from './config/config.js';
 import type { Logger } from './config/log.js';
 import { ConnectionThreads } from './connection-threads.js';
 import { JobMaker } from './job-maker.js';
+import { Money, type MoneyEvent } from './money.js';
 import { pendingCandidates } from './node/block-candidates.js';
 import { BlockSubmitter, type SubmitOutcome } from './node/block-submitter.js';
 import { checkChainIdentity } from './node/chain-identity.js';
-import { blockStandings } from './node/chain-watcher.js';
 import { NodeRpc } from './node/rpc.js';
+import type { RpcEndpoint } from './node/rpc-endpoint.js';
 import { type TemplateEvent, TemplateSource } from './node/template-source.js';
-import { NodeWallet } from './payouts/node-wallet.js';
-import { type PayoutEvent, PayoutRunner } from './payouts/payout-runner.js';
 import { type LaneHead, PoolPicture } from './pool-picture.js';
 import { type Part, type Servers, startServers } from './servers.js';
 import { SimFleet } from './sim-fleet.js';
 import { defaultCaps } from './stratum/admission.js';
+import type { SchemeSettings } from './stratum/scheme-choice.js';
 import type { CandidateMessage, JobMessage } from './stratum/thread-messages.js';
-import { POOL_WALLET, Wallets } from './wallets.js';
+import { Wallets } from './wallets.js';
 
 /** What happened, for the live feed and the log. */
 export type PoolEvent =
@@ -51,8 +47,7 @@ export type PoolEvent =
       status: string;
       reason: string;
     }
-  | BlockEvent
-  | PayoutEvent;
+  | MoneyEvent;
 
 export interface PoolOptions {
   config: Config;
@@ -74,7 +69,8 @@ const STARTING_POSTGRES = new Set([
   ...['CONNECTION_DESTROYED', 'ENOTFOUND', 'EAI_AGAIN', '57P01', '57P03'],
 ]);
 const STEP_MS = 1000;
-const PAYOUT_CONFIRMATIONS = { own: 1, open: 6 };
+/** Until Postgres was asked: nobody chose, and the reserve promises nothing. */
+const NO_CHOICES: SchemeSettings = { chosen: [], fallback: true };
 const FIRST_JOB_MS = 10_000;
 const BLOCK_WORK_MS = 10_000;
 const STEP_STOP_MS = 3000;
@@ -100,8 +96,8 @@ export class Pool {
   #jobs!: JobMaker;
   #templates!: TemplateSource;
   #submitter!: BlockSubmitter;
-  #lifecycle!: BlockLifecycle;
-  #payouts: PayoutRunner | null = null;
+  #money!: Money;
+  #schemes: SchemeSettings | null = null;
   #tipHash: string | null = null;
   #stepping: Promise<void> = Promise.resolve();
   #stepBusy = false;
@@ -175,7 +171,7 @@ export class Pool {
       extranonce2Bytes: EXTRANONCE2_BYTES,
       keys: folder.jobKeys(),
     });
-    await this.#prepareMoney(database, rpc, wallets, poolAddress);
+    await this.#openMoney(database, rpc, wallets, poolAddress);
 
     const candidateDir = folder.file('blocks');
     const submitRpcs = this.servers.nodes.map((endpoint) => new NodeRpc({ endpoint }));
@@ -194,7 +190,11 @@ export class Pool {
         lanes: lanes.lanes.map(({ nodeId, journalFolder }) => ({ nodeId, journalFolder })),
         network: config.network,
         defaultScheme: config.payoutScheme,
-        clickhouse: this.servers.clickhouse,
+        clickhouse: {
+          ...this.servers.clickhouse,
+          ...(config.clickhouseCluster === null ? {} : { cluster: config.clickhouseCluster }),
+          keep: config.keepDays,
+        },
         postgresUrl: this.servers.postgresUrl,
         timeoutS: config.dbPoolTimeoutS,
       },
@@ -250,46 +250,23 @@ export class Pool {
     }
   }
 
-  async #prepareMoney(
-    database: Database,
-    rpc: NodeRpc,
-    wallets: Wallets,
-    poolAddress: string,
-  ): Promise<void> {
-    const config = this.#config;
-    const onEvent = this.#options.onEvent;
-    this.#lifecycle = new BlockLifecycle({
-      blocks: new BlockStore(database),
-      chain: {
-        tipHeight: async () => (await rpc.getBlockchainInfo()).blocks,
-        standings: (hashes) => blockStandings(rpc, hashes),
-        coinbaseSats: (hash) => rpc.getCoinbaseSats(hash),
+  async #openMoney(database: Database, rpc: NodeRpc, wallets: Wallets, poolAddress: string): Promise<void> {
+    const { onEvent } = this.#options;
+    const endpoint = this.servers.nodes[0] as RpcEndpoint;
+    const options = { config: this.#config, database, rpc, endpoint, wallets, poolAddress, onEvent };
+    this.#money = await Money.open({
+      ...options,
+      onSchemes: (choices) => {
+        this.#schemes = choices;
+        this.#connections?.setSchemes(choices);
       },
-      subsidySats: (height) => blockSubsidy(height, config.network),
-      terms: {
-        feePpm: config.feePpm,
-        windowPermille: config.pplnsWindowPermille,
-        defaultScheme: config.payoutScheme,
-      },
-      onEvent,
-      nowMs: () => Date.now(),
     });
-    const wallet = await wallets.ofPool();
-    if (wallet === null || !(await wallet.getAddressInfo(poolAddress)).isMine) {
-      this.#log.warn(
-        `payouts are off: the node has no wallet "${POOL_WALLET}" that owns POOL_ADDRESS. Balances grow meanwhile`,
-      );
-      return;
-    }
-    this.#payouts = new PayoutRunner({
-      store: new PayoutStore(database),
-      wallet: new NodeWallet(rpc, wallet),
-      thresholdSats: config.autoPayoutThresholdSats,
-      everyMs: config.payoutFrequencyMs,
-      confirmationsNeeded: wallets.ownChain ? PAYOUT_CONFIRMATIONS.own : PAYOUT_CONFIRMATIONS.open,
-      onEvent,
-      nowMs: () => Date.now(),
-    });
+    this.#onStop('money', () => this.#money.close());
+    const { payoutsOff, warnings } = this.#money;
+    for (const warning of warnings) this.#log.warn(warning);
+    if (payoutsOff !== null) this.#log.warn(`payouts are off: ${payoutsOff}. Balances grow meanwhile`);
+    // Before any share: nothing is recorded by a scheme that the reserve does not cover, nor by one not chosen.
+    await this.#money.sendSchemes();
   }
 
   /** Every journal is whole and the ledger waits for each before any share can flow. */
@@ -340,6 +317,8 @@ export class Pool {
         epoch,
         extranonce2Bytes: EXTRANONCE2_BYTES,
         rounds: rounds.memory,
+        defaultScheme: config.payoutScheme,
+        schemes: this.#schemes ?? NO_CHOICES,
         journalDurability: config.journalDurability,
       },
       lanes: lanes
@@ -422,8 +401,7 @@ export class Pool {
     });
     this.#onStop('templates', () => this.#templates.stop());
     // Their rows may still be candidates: the pool may have ended before it could book the refusal.
-    for (const { hash, reason } of await this.#submitter.refusedBlocks())
-      this.#lifecycle.refuse(hash, reason);
+    for (const { hash, reason } of await this.#submitter.refusedBlocks()) this.#money.refuse(hash, reason);
     const first = new Promise((resolve) => this.#templates.once('template', resolve));
     this.#templates.start();
     await within(first, FIRST_JOB_MS);
@@ -478,7 +456,7 @@ export class Pool {
   }
 
   #settleSubmission(hash: string, outcome: SubmitOutcome): void {
-    if (outcome.status === 'rejected') this.#lifecycle.refuse(hash, outcome.reason);
+    if (outcome.status === 'rejected') this.#money.refuse(hash, outcome.reason);
     const result: BlockSubmitResult = outcome.isPending ? 'error' : outcome.status;
     this.#api?.send({ type: 'block_submitted', result, durationS: outcome.durationMs / 1000 });
     this.#step();
@@ -527,7 +505,7 @@ export class Pool {
 
   async #startApi(): Promise<void> {
     const { apiHost, apiPort } = this.#config;
-    const api = await ApiThread.start(apiHost, apiPort, this.#log);
+    const api = await ApiThread.start(apiHost, apiPort, this.servers.clickhouseReader, this.#log);
     this.#api = api;
     this.#onStop('API', () => api.stop());
     this.apiPort = api.port;
@@ -540,8 +518,7 @@ export class Pool {
     this.#stepBusy = true;
     this.#stepping = (async () => {
       try {
-        await this.#lifecycle.step();
-        await this.#payouts?.step();
+        await this.#money.step();
         if (this.#stepTrouble !== null) this.#log.info('blocks and payouts move on again');
         this.#stepTrouble = null;
       } catch (error) {
@@ -551,7 +528,7 @@ export class Pool {
       } finally {
         this.#stepBusy = false;
       }
-      this.picture?.payouts(this.#payouts !== null, this.#stepTrouble);
+      this.picture?.money(this.#money, this.#stepTrouble);
     })();
   }
 

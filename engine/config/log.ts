@@ -2,7 +2,7 @@
 // in the finished line, so it does not matter which library put them into its message.
 import { type DestinationStream, type Logger, pino } from 'pino';
 import { prettyFactory } from 'pino-pretty';
-import type { LogLevel } from './load.js';
+import type { LogLevel } from './config.js';
 import { textMasker } from './mask.js';
 
 export type { Logger } from 'pino';

@@ -1,6 +1,6 @@
 // The configuration the pool would run with, as a millrace.toml that says where each value came from.
 // Secrets are masked, so it may be shown in a bug report.
-import type { Config, EffectiveSetting } from './load.js';
+import type { Config, EffectiveSetting } from './config.js';
 import { maskUrl } from './mask.js';
 
 const COMMENT_COLUMN = 44;

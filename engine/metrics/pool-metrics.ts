@@ -145,7 +145,7 @@ export class PoolMetrics {
     );
   }
 
-  #updateMoney({ balances, payouts }: PoolSnapshot): void {
+  #updateMoney({ balances, payouts, reserve }: PoolSnapshot): void {
     const { immature_sats, confirmed_sats, in_flight_sats, fees_sats } = balances;
     this.#setEach('pool_balance_sats', 'state', [
       ['immature', Number(immature_sats)],
@@ -159,8 +159,18 @@ export class PoolMetrics {
     );
     this.#set('pool_ledger_imbalance_sats', Number(balances.ledger_imbalance_sats));
     this.#set('pool_ledger_mismatched_accounts', balances.ledger_mismatches);
-    const { planned, signed, broadcast, confirmed, failed } = payouts.by_status;
-    this.#setEach('pool_payouts_open', 'status', Object.entries({ planned, signed, broadcast }));
+    this.#setEach('pool_reserve_sats', 'state', [
+      ['available', reserve === null ? null : Number(reserve.available_sats)],
+      ['immature', reserve === null ? null : Number(reserve.immature_sats)],
+      ['owed', reserve === null ? null : Number(reserve.owed_sats)],
+    ]);
+    this.#setOrRemove(
+      'pool_reserve_fall_back',
+      reserve === null ? null : Number(reserve.mode === 'fall_back'),
+    );
+    this.#setOrRemove('pool_reserve_ruin_probability', reserve?.ruin_probability ?? null);
+    const { confirmed, failed, ...open } = payouts.by_status;
+    this.#setEach('pool_payouts_open', 'status', Object.entries(open));
     this.#count('pool_payouts_total', [
       [{ rail: RAIL, status: 'confirmed' }, confirmed],
       [{ rail: RAIL, status: 'failed' }, failed],
@@ -257,6 +267,9 @@ export class PoolMetrics {
       'Ledger accounts that are not the sum of their lines; must be 0',
     );
     gauge('pool_payouts_open', 'Payouts on their way', 'status');
+    gauge('pool_reserve_sats', 'What pps, ppsplus and fpps are paid from, and what it owes', 'state');
+    gauge('pool_reserve_fall_back', '1: the reserve is too low, their new shares are recorded as pplns');
+    gauge('pool_reserve_ruin_probability', 'That the reserve ever runs out');
     gauge('pool_share_wal_bytes', 'Size of the share journal');
     gauge('pool_share_wal_last_sequence', 'Sequence number of the last share in the journal');
     gauge('pool_share_queue_depth', 'Shares in the journal that the store does not hold yet', 'stage');

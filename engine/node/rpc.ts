@@ -239,6 +239,22 @@ export class NodeRpc {
     );
   }
 
+  /** Hash and transaction fees of the best chain's block at `height`. Throws where it is pruned away. */
+  getBlockFees(height: number, options?: CallOptions): Promise<{ hash: string; feesSats: bigint }> {
+    return this.#call(
+      'getblockstats',
+      [height, ['blockhash', 'totalfee']],
+      (result) => {
+        const fields = new AnswerFields(result);
+        return {
+          hash: hashOf(fields.text('blockhash'), 'block hash'),
+          feesSats: BigInt(fields.integer('totalfee')),
+        };
+      },
+      options,
+    );
+  }
+
   getMiningInfo(options?: CallOptions): Promise<MiningInfo> {
     return this.#call(
       'getmininginfo',
@@ -325,6 +341,27 @@ export class NodeRpc {
       const fields = new AnswerFields(result);
       const complete = fields.flag('complete');
       return { complete, transactionHex: complete ? fields.text('hex') : undefined };
+    });
+  }
+
+  /** Puts the signatures of several copies of one PSBT together. Throws code -8 for different transactions. */
+  combinePsbt(psbts: readonly string[]): Promise<string> {
+    return this.#call('combinepsbt', [psbts], (result) => textOf(result, 'psbt'));
+  }
+
+  /** What a PSBT pays to the network; undefined when it does not say what its inputs are worth. */
+  getPsbtFee(psbt: string): Promise<bigint | undefined> {
+    return this.#call('decodepsbt', [psbt], (result) => {
+      const fields = new AnswerFields(result);
+      return fields.has('fee') ? fields.sats('fee') : undefined;
+    });
+  }
+
+  /** Fee rate that should confirm within `blocks`, satoshis a virtual byte; null while the node knows none. */
+  estimateSmartFee(blocks: number): Promise<number | null> {
+    return this.#call('estimatesmartfee', [blocks, 'economical'], (result) => {
+      const fields = new AnswerFields(result);
+      return fields.has('feerate') ? Number(fields.sats('feerate')) / 1000 : null;
     });
   }
 

@@ -1,6 +1,6 @@
 // The calls of one wallet of a Bitcoin node: addresses, balances, and the building and signing of payments
 // as PSBT (BIP174). Amounts are satoshis on our side. Obtained from NodeRpc (`wallet`, `openWallet`).
-import { AnswerFields, btcFromSatoshis, textOf } from './rpc-answer.js';
+import { AnswerFields, btcFromSatoshis, listOf, textOf } from './rpc-answer.js';
 import type { CallOptions, RpcConnection } from './rpc-connection.js';
 
 export interface WalletBalances {
@@ -41,6 +41,15 @@ export interface FundingOptions {
   feeRateSatPerVb: string | undefined;
   /** Keep the chosen coins from being chosen again until unlocked or the node restarts. */
   lockUnspents: boolean;
+  /** Spend only coins with this many confirmations; needs Bitcoin Core 26. Undefined: the node's own rule. */
+  minConfirmations?: number;
+}
+
+/** One output of a transaction, as something to spend. */
+export interface Outpoint {
+  /** Display order hex. */
+  txid: string;
+  outputIndex: number;
 }
 
 export type AddressType = 'bech32' | 'bech32m';
@@ -88,11 +97,14 @@ export class WalletRpc {
   /** A payment to each of the outputs, with coins, fee and change chosen by the wallet; not signed. */
   walletCreateFundedPsbt(
     outputs: readonly { address: string; sats: bigint }[],
-    { feeRateSatPerVb, lockUnspents }: FundingOptions,
+    { feeRateSatPerVb, lockUnspents, minConfirmations }: FundingOptions,
   ): Promise<FundedPsbt> {
     const amounts = outputs.map(({ address, sats }) => ({ [address]: btcFromSatoshis(sats) }));
-    const funding =
-      feeRateSatPerVb === undefined ? { lockUnspents } : { lockUnspents, fee_rate: feeRateSatPerVb };
+    const funding = {
+      lockUnspents,
+      ...(feeRateSatPerVb === undefined ? {} : { fee_rate: feeRateSatPerVb }),
+      ...(minConfirmations === undefined ? {} : { minconf: minConfirmations }),
+    };
     return this.#call(
       'walletcreatefundedpsbt',
       [[], amounts, 0, funding],
@@ -114,6 +126,34 @@ export class WalletRpc {
       const fields = new AnswerFields(result);
       return { psbt: fields.text('psbt'), complete: fields.flag('complete') };
     });
+  }
+
+  /**
+   * A replacement (BIP125) of an unconfirmed transaction of ours, not signed: every input kept, the same payees,
+   * less change and perhaps more inputs. Throws code -8 when the fee rate is too low to replace it or the
+   * transaction has descendants in the wallet.
+   */
+  psbtBumpFee(txid: string, feeRateSatPerVb: string): Promise<{ psbt: string; feeSats: bigint }> {
+    return this.#call('psbtbumpfee', [txid, { fee_rate: feeRateSatPerVb }], (result) => {
+      const fields = new AnswerFields(result);
+      return { psbt: fields.text('psbt'), feeSats: fields.sats('fee') };
+    });
+  }
+
+  /** Coins that are kept from being chosen. */
+  listLockUnspent(): Promise<Outpoint[]> {
+    return this.#call('listlockunspent', [], (result) =>
+      listOf(result, 'locked coins').map((entry) => {
+        const fields = new AnswerFields(entry);
+        return { txid: fields.hash('txid'), outputIndex: fields.integer('vout') };
+      }),
+    );
+  }
+
+  /** Locks coins, or unlocks them. Throws code -8, and changes nothing, when one is spent or already so. */
+  async lockUnspent(action: 'lock' | 'unlock', coins: readonly Outpoint[]): Promise<void> {
+    const outputs = coins.map(({ txid, outputIndex }) => ({ txid, vout: outputIndex }));
+    await this.#call('lockunspent', [action === 'unlock', outputs], () => undefined, { repeatable: false });
   }
 
   /** Throws code -5 for a transaction that is not the wallet's. */

@@ -7,7 +7,8 @@ import { parse } from 'smol-toml';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { helpText } from '../../engine/cli/help.js';
 import { EXIT_CONFIG, prepareStart, projectVersion } from '../../engine/cli/prepare-start.js';
-import { type Config, describeConfigError, loadConfig } from '../../engine/config/load.js';
+import type { Config } from '../../engine/config/config.js';
+import { describeConfigError, loadConfig } from '../../engine/config/load.js';
 import { printableConfig } from '../../engine/config/print.js';
 import { SETTINGS } from '../../engine/config/settings.js';
 
@@ -47,7 +48,8 @@ describe('the four sources', () => {
       databaseUrl: null,
       clickhouseUrl: null,
       poolAddress: null,
-      feePpm: 10_000,
+      feePpm: { pplns: 10_000, solo: 10_000, pps: 10_000, ppsplus: 10_000, fpps: 10_000 },
+      reserveLimitSats: null,
       pplnsWindowPermille: 2000,
       simMiners: 3,
       simHashrateHs: null,
@@ -102,6 +104,22 @@ describe('the four sources', () => {
       connection_threads: '2',
       vardiff_power_of_two: 'true',
       auto_payout_threshold: '200001',
+      scheme_fees: 'fpps=4,solo=0.5',
+      payout_fee_payer: 'payees',
+      fee_rate_min: '3',
+      fee_confirm_target: '9',
+      cold_address: 'bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080',
+      clickhouse_cluster: 'pool',
+      multisig_descriptor: 'wsh(sortedmulti(2,A,B,C))',
+      multisig_since: '2024-02-29',
+      signer_sockets: '/run/signer-1.sock,signer-2.sock',
+      lnd_url: 'https://lnd:8080',
+      lnd_macaroon_file: 'admin.macaroon',
+      lnd_cert_file: '/lnd/tls.cert',
+      cln_url: 'https://cln:3010',
+      cln_rune_file: '/cln/rune',
+      cln_cert_file: 'ca.pem',
+      lightning_fee_max: '0.25',
     };
     for (const { key, variable, flag, kind } of SETTINGS) {
       const text =
@@ -115,8 +133,19 @@ describe('the four sources', () => {
       const bounded = key === 'pool_fee' ? '7' : key === 'share_cache_size' ? '70000' : value;
       const partners: Record<string, Env> = {
         pool_address: { NETWORK: 'regtest' },
+        cold_address: { NETWORK: 'regtest' },
+        clickhouse_cluster: { CLICKHOUSE_URL: 'http://h:8123' },
+        hot_wallet_max: { COLD_ADDRESS: 'bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080', NETWORK: 'regtest' },
         tls_cert_file: { TLS_KEY_FILE: 'key.pem' },
         tls_key_file: { TLS_CERT_FILE: 'cert.pem' },
+        multisig_since: { MULTISIG_DESCRIPTOR: 'wsh(sortedmulti(2,A,B,C))' },
+        signer_sockets: { MULTISIG_DESCRIPTOR: 'wsh(sortedmulti(2,A,B,C))' },
+        lnd_url: { LND_MACAROON_FILE: 'm' },
+        lnd_macaroon_file: { LND_URL: 'http://localhost:1' },
+        lnd_cert_file: { LND_URL: 'http://localhost:1', LND_MACAROON_FILE: 'm' },
+        cln_url: { CLN_RUNE_FILE: 'r' },
+        cln_rune_file: { CLN_URL: 'http://localhost:1' },
+        cln_cert_file: { CLN_URL: 'http://localhost:1', CLN_RUNE_FILE: 'r' },
       };
       const extra = partners[key] ?? {};
       const byFlag = load([flag, bounded], extra);
@@ -312,11 +341,84 @@ describe('ports for miners', () => {
 });
 
 describe('money', () => {
+  it('has a fee for each scheme, the pool fee where none is named', () => {
+    expect(load(['--scheme-fees', 'fpps=4,solo=0.5', '--pool-fee', '2']).feePpm).toEqual({
+      ...{ pplns: 20_000, pps: 20_000, ppsplus: 20_000 },
+      ...{ fpps: 40_000, solo: 5000 },
+    });
+    for (const wrong of ['fpps', 'fpps=', 'fpps=101', 'fpps=1.00001', 'prop=1', 'fpps=-1', 'FPPS=1']) {
+      expect(mistakes(['--scheme-fees', wrong]).join(), wrong).toMatch(/SCHEME=%/);
+    }
+    expect(mistakes(['--scheme-fees', 'pps=1,pps=2']).join()).toMatch(/each scheme once, not pps again/);
+  });
+
+  it('sweeps only to a cold wallet that it was told, of its own network', () => {
+    const cold = 'bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080';
+    expect(mistakes(['--hot-wallet-max', '1000']).join()).toMatch(/COLD_ADDRESS.*HOT_WALLET_MAX needs it/);
+    const net = ['--network', 'regtest', '--cold-address', cold];
+    expect(load([...net, '--hot-wallet-max', '1000'])).toMatchObject({
+      hotWalletMaxSats: 1000n,
+      coldAddress: cold,
+    });
+    expect(mistakes(['--cold-address', cold]).join()).toMatch(/an address of private/);
+    expect(mistakes([...net, '--hot-wallet-max', '1000', '--hot-wallet-min', '1001']).join()).toMatch(
+      /at most HOT_WALLET_MAX/,
+    );
+    expect(mistakes(['--fee-rate-min', '60', '--fee-rate-max', '59']).join()).toMatch(/at most FEE_RATE_MAX/);
+  });
+
+  it('asks signers only for a multisig, each once, and looks for its coins from a real day on', () => {
+    const descriptor = ['--multisig-descriptor', 'wsh(sortedmulti(2,A,B,C))'];
+    expect(
+      load([...descriptor, '--signer-sockets', 'a.sock,/b.sock', '--multisig-since', '2024-02-29']),
+    ).toMatchObject({
+      signerSockets: [join(cwd, 'a.sock'), '/b.sock'],
+      multisigSinceS: Date.UTC(2024, 1, 29) / 1000,
+    });
+    expect(load(descriptor)).toMatchObject({ signerSockets: [], multisigSinceS: null });
+    expect(mistakes(['--signer-sockets', 'a']).join()).toMatch(
+      /MULTISIG_DESCRIPTOR.*SIGNER_SOCKETS needs it/,
+    );
+    expect(mistakes(['--multisig-since', '2024-01-01']).join()).toMatch(/MULTISIG_SINCE needs it/);
+    expect(mistakes([...descriptor, '--signer-sockets', 'a,a']).join()).toMatch(/each signer once/);
+    for (const wrong of ['2023-02-29', '2024-13-01', 'now', '1700000000', '2008-12-31']) {
+      expect(mistakes([...descriptor, '--multisig-since', wrong]), wrong).toHaveLength(1);
+    }
+  });
+
+  it('pays by Lightning with one node, its secret in a file, and never past the two people', () => {
+    expect(load().lightning).toBeNull();
+    const lnd = ['--lnd-url', 'https://lnd:8080', '--lnd-macaroon-file', 'm'];
+    expect(load(lnd).lightning).toEqual({
+      node: 'lnd',
+      url: 'https://lnd:8080',
+      secretFile: join(cwd, 'm'),
+      certFile: null,
+      amountMaxSats: 1_000_000n,
+      feeMaxPpm: 5000,
+      feeBaseSats: 10n,
+    });
+    const cln = ['--cln-url', 'https://cln:3010', '--cln-rune-file', '/r', '--cln-cert-file', 'ca.pem'];
+    expect(load([...cln, '--lightning-fee-max', '0.0001']).lightning).toMatchObject({
+      ...{ node: 'cln', url: 'https://cln:3010', secretFile: '/r', certFile: join(cwd, 'ca.pem') },
+      feeMaxPpm: 1,
+    });
+    expect(mistakes([...lnd, ...cln]).join()).toMatch(/one Lightning node/);
+    expect(mistakes(['--lnd-url', 'https://lnd:8080']).join()).toMatch(/LND_MACAROON_FILE.*LND_URL needs it/);
+    expect(mistakes(['--cln-rune-file', 'r']).join()).toMatch(/CLN_URL.*CLN_RUNE_FILE needs it/);
+    expect(mistakes(['--lnd-url', 'lnd:8080']).join()).toMatch(/https:\/\/host:port/);
+    expect(mistakes(['--lightning-fee-max', '0.00001']).join()).toMatch(/at most 4 decimals/);
+    const limit = ['--payout-approval-above', '999999'];
+    expect(mistakes([...lnd, ...limit]).join()).toMatch(/LIGHTNING_MAX_SATS.*at most PAYOUT_APPROVAL_ABOVE/);
+    expect(mistakes([...lnd, ...limit, '--lightning-max-sats', '999999'])).toEqual([]);
+    expect(mistakes(limit)).toEqual([]);
+  });
+
   it('keeps the fee exact, in parts per million', () => {
     fc.assert(
       fc.property(fc.integer({ min: 0, max: 1_000_000 }), (ppm) => {
         const percent = `${Math.floor(ppm / 10_000)}.${String(ppm % 10_000).padStart(4, '0')}`;
-        expect(load(['--pool-fee', percent]).feePpm).toBe(ppm);
+        expect(load(['--pool-fee', percent]).feePpm.pplns).toBe(ppm);
       }),
       { seed: 7, numRuns: 300 },
     );
