@@ -1,5 +1,6 @@
 // The API thread as the coordinator sees it: starts it, feeds it, ends it.
 import { Worker } from 'node:worker_threads';
+import type { ClickHouseOptions } from '../storage/clickhouse/client.js';
 import type { FromApiThread, ToApiThread } from './api/thread-messages.js';
 import type { Logger } from './config/log.js';
 
@@ -17,11 +18,19 @@ export class ApiThread {
     this.port = port;
   }
 
-  /** @throws Error with cause and cure when it cannot serve. */
-  static async start(host: string, port: number, log: Logger): Promise<ApiThread> {
+  /**
+   * @param clickhouse where exports are read
+   * @throws Error with cause and cure when it cannot serve
+   */
+  static async start(
+    host: string,
+    port: number,
+    clickhouse: ClickHouseOptions,
+    log: Logger,
+  ): Promise<ApiThread> {
     const worker = new Worker(new URL('./api/api-thread.js', import.meta.url), {
       name: 'api',
-      workerData: { host, port },
+      workerData: { host, port, clickhouse },
     });
     const exited = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
     const listening = await new Promise<{ port: number }>((resolve, reject) => {

@@ -2,11 +2,12 @@
 // names it, else one that Millrace brings up, keeps alive and takes down with itself.
 import { join } from 'node:path';
 import type { ClickHouseOptions } from '../storage/clickhouse/client.js';
+import { parseClickHouseUrl } from '../storage/clickhouse/url.js';
 import { type RunningBitcoind, startBitcoind } from '../storage/embedded/bitcoind.js';
 import { startClickHouse } from '../storage/embedded/clickhouse.js';
 import { keepRunning } from '../storage/embedded/keep-running.js';
 import { startPostgres } from '../storage/embedded/postgres.js';
-import type { Config } from './config/load.js';
+import type { Config } from './config/config.js';
 import type { Logger } from './config/log.js';
 import { parseRpcUrl, type RpcEndpoint } from './node/rpc-endpoint.js';
 
@@ -28,6 +29,8 @@ export interface Servers {
   /** How to open the embedded ledger with psql; null for a database of the operator's own. */
   postgresHint: string | null;
   clickhouse: ClickHouseOptions;
+  /** For those who only read. */
+  clickhouseReader: ClickHouseOptions;
   clickhouseWhere: string;
   /** For people: where to point curl and Grafana. */
   clickhouseHttp: string;
@@ -146,21 +149,20 @@ async function startLedger(config: Config, log: Logger): Promise<Started<LedgerP
   };
 }
 
-type SharesPart = Pick<Servers, 'clickhouse' | 'clickhouseWhere' | 'clickhouseHttp'>;
+type SharesPart = Pick<Servers, 'clickhouse' | 'clickhouseReader' | 'clickhouseWhere' | 'clickhouseHttp'>;
 
 async function startShares(config: Config, log: Logger): Promise<Started<SharesPart>> {
   if (config.clickhouseUrl !== null) {
     const url = new URL(config.clickhouseUrl);
-    const database = url.pathname.replace(/^\/+/, '');
-    const clickhouse: ClickHouseOptions = {
-      url: `${url.protocol}//${url.host}`,
-      ...(url.username === '' ? {} : { user: decodeURIComponent(url.username) }),
-      ...(url.password === '' ? {} : { password: decodeURIComponent(url.password) }),
-      ...(database === '' ? {} : { database: decodeURIComponent(database) }),
-    };
+    const clickhouse = parseClickHouseUrl(config.clickhouseUrl);
     const clickhouseWhere = `yours, ${url.host}${url.pathname}`;
     return {
-      value: { clickhouse, clickhouseWhere, clickhouseHttp: `${url.protocol}//${url.host}` },
+      value: {
+        clickhouse,
+        clickhouseReader: clickhouse,
+        clickhouseWhere,
+        clickhouseHttp: `${url.protocol}//${url.host}`,
+      },
       stop: async () => {},
     };
   }
@@ -172,6 +174,7 @@ async function startShares(config: Config, log: Logger): Promise<Started<SharesP
   return {
     value: {
       clickhouse: { url: running.url, ...running.writer },
+      clickhouseReader: { url: running.url },
       clickhouseWhere: `embedded chdb engine ${running.version}, 127.0.0.1:${running.port}`,
       clickhouseHttp: running.url,
     },

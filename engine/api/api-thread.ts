@@ -1,5 +1,5 @@
 // The program of the API thread (a worker_thread): HTTP on uWebSockets.js, fed by snapshots of the coordinator. It owns
-// no socket of a miner and no database, so nothing that is asked of it can hold up a share.
+// no socket of a miner and writes to no database, so nothing that is asked of it can hold up a share.
 import { performance } from 'node:perf_hooks';
 import { parentPort, workerData } from 'node:worker_threads';
 import { PoolMetrics } from '../metrics/pool-metrics.js';
@@ -7,6 +7,7 @@ import { loadUws } from '../uws.js';
 import { serveRoutes } from './http-front.js';
 import { listenOnFreePort } from './listen.js';
 import { apiRoutes, SnapshotHolder } from './routes.js';
+import { SharesExport } from './shares-export.js';
 import type { ApiThreadSettings, FromApiThread, ToApiThread } from './thread-messages.js';
 import { loadWebPage } from './web-page.js';
 
@@ -22,9 +23,10 @@ async function serve(): Promise<void> {
   const { uws, library } = loadUws();
   const metrics = new PoolMetrics();
   const holder = new SnapshotHolder(nowMs);
+  const exporting = new SharesExport(settings.clickhouse ?? null);
   const app = uws.App();
   serveRoutes(app, {
-    routes: apiRoutes(holder, metrics, loadWebPage()),
+    routes: apiRoutes(holder, metrics, loadWebPage(), exporting.handler),
     nowMs,
     onAnswered: (route, method, status, durationS) => metrics.httpAnswered(route, method, status, durationS),
     onError: (error, { path, requestId }) =>
@@ -49,9 +51,10 @@ async function serve(): Promise<void> {
         break;
       case 'stop':
         uws.us_listen_socket_close(socket);
-        // Replies are made within one turn of the event loop; the next one has none in flight.
+        // Other replies are made within one turn of the event loop; exports in flight are cut.
         setImmediate(() => {
           app.close();
+          void exporting.close();
           post({ type: 'stopped' });
           parent.close();
         });

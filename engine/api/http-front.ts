@@ -6,12 +6,21 @@ import { randomUUID } from 'node:crypto';
 import { STATUS_CODES } from 'node:http';
 import type { UwsApp, UwsRequest, UwsResponse } from '../uws.js';
 import { PROBLEMS, type ProblemCode, problemBody } from './problem.js';
+import { type StreamReply, sendStream } from './stream-reply.js';
 
 export interface ApiRequest {
+  /** get or head. */
+  readonly method: string;
   readonly path: string;
+  /** Behind the question mark, not decoded. */
+  readonly query: string;
+  /** Accept, empty when absent. */
+  readonly accept: string;
   /** If-None-Match, empty when absent. */
   readonly ifNoneMatch: string;
   readonly requestId: string;
+  /** The client went away: what is made for it need not be made on. */
+  readonly signal: AbortSignal;
 }
 
 export interface ApiReply {
@@ -31,7 +40,9 @@ export interface ProblemReply {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-export type Handler = (request: ApiRequest) => ApiReply | ProblemReply | Promise<ApiReply | ProblemReply>;
+export type Reply = ApiReply | ProblemReply | StreamReply;
+
+export type Handler = (request: ApiRequest) => Reply | Promise<Reply>;
 
 export interface HttpFrontOptions {
   /** Handlers by exact path. */
@@ -64,12 +75,17 @@ export function serveRoutes(app: UwsApp, options: HttpFrontOptions): void {
     const path = req.getUrl();
     const givenId = req.getHeader('x-request-id');
     const fault = framingFault(req);
+    const gone = new AbortController();
     const exchange: Exchange = {
       res,
       method,
       route: options.routes.has(path) ? path : 'other',
       request: {
+        method,
         path,
+        query: req.getQuery() ?? '',
+        accept: req.getHeader('accept'),
+        signal: gone.signal,
         ifNoneMatch: req.getHeader('if-none-match'),
         requestId: REQUEST_ID.test(givenId) ? givenId : randomUUID(),
       },
@@ -79,6 +95,7 @@ export function serveRoutes(app: UwsApp, options: HttpFrontOptions): void {
     };
     res.onAborted(() => {
       exchange.ended = true;
+      gone.abort();
     });
     const handler = options.routes.get(path);
     if (fault !== null) {
@@ -132,7 +149,11 @@ function run(handler: Handler, exchange: Exchange, options: HttpFrontOptions): v
   }
 }
 
-function answer(exchange: Exchange, reply: ApiReply | ProblemReply, options: HttpFrontOptions): void {
+function answer(exchange: Exchange, reply: Reply, options: HttpFrontOptions): void {
+  if ('stream' in reply) {
+    stream(exchange, reply, options);
+    return;
+  }
   if (exchange.ended) return;
   exchange.ended = true;
   const { res, request, method, closeAfter } = exchange;
@@ -158,8 +179,37 @@ function answer(exchange: Exchange, reply: ApiReply | ProblemReply, options: Htt
       res.end(full.body);
     }
   });
+  told(exchange, status, options);
+}
+
+function stream(exchange: Exchange, reply: StreamReply, options: HttpFrontOptions): void {
+  const { res, request } = exchange;
+  if (exchange.ended) {
+    reply.stream.destroy();
+    return;
+  }
+  const start = (): void => {
+    res.writeStatus(`${reply.status} ${STATUS_CODES[reply.status] ?? 'Unknown'}`);
+    res.writeHeader('X-Request-Id', request.requestId);
+    res.writeHeader('Cache-Control', reply.cacheControl);
+    res.writeHeader('X-Content-Type-Options', 'nosniff');
+    res.writeHeader('Content-Type', reply.contentType);
+    for (const [name, value] of Object.entries(reply.headers ?? {})) res.writeHeader(name, value);
+  };
+  sendStream(res, reply.stream, start, request.signal)
+    .catch((error: unknown) => {
+      // A client that went away is no fault of ours.
+      if (!request.signal.aborted) options.onError(error, request);
+    })
+    .finally(() => {
+      exchange.ended = true;
+      told(exchange, reply.status, options);
+    });
+}
+
+function told({ route, method, startedMs }: Exchange, status: number, options: HttpFrontOptions): void {
   const label = method === 'get' || method === 'head' ? method : 'other';
-  options.onAnswered(exchange.route, label, status, (options.nowMs() - exchange.startedMs) / 1000);
+  options.onAnswered(route, label, status, (options.nowMs() - startedMs) / 1000);
 }
 
 function problemReply({ problem, detail, headers }: ProblemReply, request: ApiRequest): ApiReply {

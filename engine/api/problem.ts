@@ -5,6 +5,11 @@
 export const PROBLEMS = {
   bad_request: { status: 400, title: 'Bad request' },
   not_found: { status: 404, title: 'Not found' },
+  invalid_parameter: { status: 400, title: 'Invalid parameter' },
+  range_too_long: { status: 422, title: 'Range too long' },
+  not_acceptable: { status: 406, title: 'Not acceptable' },
+  too_many_exports: { status: 429, title: 'Too many exports' },
+  shares_unavailable: { status: 503, title: 'Shares unavailable' },
   method_not_allowed: { status: 405, title: 'Method not allowed' },
   internal_error: { status: 500, title: 'Internal error' },
   starting: { status: 503, title: 'The pool is starting' },

@@ -1,5 +1,5 @@
-// What each path of the API answers. Everything is read from the last snapshot that the coordinator sent: no route
-// here asks a database, so a flood of requests cannot slow a share.
+// What each path of the API answers. All but exports is read from the last snapshot that the coordinator sent, so a
+// flood of requests cannot slow a share; exports ask ClickHouse, few at once (shares-export.ts).
 import type { PoolMetrics } from '../metrics/pool-metrics.js';
 import { healthHttpStatus, healthReport } from './health.js';
 import type { Handler } from './http-front.js';
@@ -50,7 +50,12 @@ export class SnapshotHolder {
 }
 
 /** Handlers by path. */
-export function apiRoutes(holder: SnapshotHolder, metrics: PoolMetrics, page: WebPage): Map<string, Handler> {
+export function apiRoutes(
+  holder: SnapshotHolder,
+  metrics: PoolMetrics,
+  page: WebPage,
+  sharesExport: Handler,
+): Map<string, Handler> {
   const stats: Handler = () => {
     const { current } = holder;
     if (current === null) {
@@ -92,6 +97,7 @@ export function apiRoutes(holder: SnapshotHolder, metrics: PoolMetrics, page: We
   return new Map([
     ['/', html],
     ['/api/stats', stats],
+    ['/api/v1/shares/export', sharesExport],
     ['/health', health],
     ['/metrics', scrape],
   ]);

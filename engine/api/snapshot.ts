@@ -2,6 +2,7 @@
 // /health and /metrics are read from it. Plain data only (it crosses threads by structured clone).
 // Conventions (RFC 3339 UTC times; satoshis as strings ending `_sats`; hashrate in H/s as strings ending `_hs`;
 // ratios 0..1 ending `_ratio`; durations ending in their unit) hold for every field.
+import type { Scheme } from '../accounting/schemes.js';
 import type { NetworkName } from '../bitcoin/networks.js';
 import type { ShareVerdict } from '../work/verdict.js';
 
@@ -47,6 +48,15 @@ export type HashrateWindowName = 'm5' | 'h1' | 'h24';
 
 /** As the ledger stores it. */
 export type BlockStatusName = 'candidate' | 'immature' | 'confirmed' | 'orphaned' | 'rejected';
+
+export type PayoutStatusName =
+  | 'planned'
+  | 'awaiting_approval'
+  | 'awaiting_signatures'
+  | 'signed'
+  | 'broadcast'
+  | 'confirmed'
+  | 'failed';
 
 export interface BlockSnapshot {
   height: number;
@@ -112,9 +122,11 @@ export interface PoolSnapshot {
   update_interval_s: number;
   build: { version: string; commit: string; node_version: string };
   network: NetworkName;
-  scheme: 'pplns' | 'solo';
-  /** Pool fee, 0.01 is one percent. */
+  /** Of accounts and ports that chose none. */
+  scheme: Scheme;
+  /** Fee of that scheme, 0.01 is one percent. */
   fee_ratio: number;
+  fee_ratios: Record<Scheme, number>;
   payout_threshold_sats: Sats;
 
   node: {
@@ -207,8 +219,20 @@ export interface PoolSnapshot {
     ledger_mismatches: number;
   };
 
+  /** What pps, ppsplus and fpps are paid from; null while none of them is in use. */
+  reserve: {
+    /** `fall_back`: too little is in it, new shares of these schemes are recorded as pplns. */
+    mode: 'covered' | 'fall_back';
+    available_sats: Sats;
+    immature_sats: Sats;
+    /** For booked work that is not paid yet. */
+    owed_sats: Sats;
+    /** That it ever runs out, 0..1; null while nobody is paid expected values. */
+    ruin_probability: number | null;
+  } | null;
+
   payouts: {
-    by_status: Record<'planned' | 'signed' | 'broadcast' | 'confirmed' | 'failed', number>;
+    by_status: Record<PayoutStatusName, number>;
     paid_sats: Sats;
     network_fees_sats: Sats;
     last_at: Timestamp | null;

@@ -1,4 +1,5 @@
 // What the coordinator (main thread) and the API thread tell each other.
+import type { ClickHouseOptions } from '../../storage/clickhouse/client.js';
 import type { PoolSnapshot } from './snapshot.js';
 
 export interface ApiThreadSettings {
@@ -7,6 +8,8 @@ export interface ApiThreadSettings {
   port: number;
   /** Ports tried in all when the first ones are busy; 20 when not given. */
   portsTried?: number;
+  /** Where exports read shares, best as a user who may only read; without it there are none. */
+  clickhouse?: ClickHouseOptions;
 }
 
 /** How a node answered submitblock; label of pool_block_submit_duration_seconds. */

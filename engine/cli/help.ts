@@ -1,5 +1,6 @@
 // Text of --help, written from the schema of the settings: it cannot disagree with what is accepted.
 import { defaultOf, SETTINGS, type Setting } from '../config/settings.js';
+import { COMMANDS } from './commands.js';
 
 const WIDTH = 100;
 const INDENT = ' '.repeat(6);
@@ -11,7 +12,10 @@ export function helpText(): string {
     'PostgreSQL, ClickHouse and a few simulated miners.',
     '',
     '  npm start -- [flags]',
-    '  npx millrace journal inspect|verify|export [--help]     what the share journal holds',
+    '  npx millrace <command> [--help]',
+    '',
+    'Commands:',
+    ...COMMANDS.map(({ name, help }) => `  ${name.padEnd(16)} ${help}`),
     '',
     'A setting is a flag (--stratum-port 3333), an environment variable (STRATUM_PORT=3333) or a line in',
     'millrace.toml (stratum_port = 3333). Flags win over the environment, that over the file.',

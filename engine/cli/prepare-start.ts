@@ -3,7 +3,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { projectRoot } from '../../storage/project-root.js';
-import { type Config, type ConfigInput, describeConfigError, loadConfig } from '../config/load.js';
+import type { Config } from '../config/config.js';
+import { type ConfigInput, describeConfigError, loadConfig } from '../config/load.js';
 import { printableConfig } from '../config/print.js';
 import { readCommandLine } from '../config/sources.js';
 import { helpText } from './help.js';

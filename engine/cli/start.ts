@@ -1,10 +1,11 @@
 // `npm start`: runs the pool in the foreground, shows what it brought up and what happens, and ends it in
 // order on Ctrl-C or SIGTERM. A second signal ends it at once.
 
-import type { Config } from '../config/load.js';
+import type { Config } from '../config/config.js';
 import { createLogger, type Logger } from '../config/log.js';
 import { Pool, type PoolEvent } from '../pool.js';
-import { btc, LiveLine, poolLine } from './live-line.js';
+import { reportEvent } from './event-report.js';
+import { LiveLine, poolLine } from './live-line.js';
 import { projectVersion } from './prepare-start.js';
 
 const LINE_EVERY_MS = 1000;
@@ -23,7 +24,7 @@ export async function start(config: Config): Promise<number> {
     output: line as unknown as NodeJS.WritableStream,
     pretty: isTerminal,
   });
-  const blocks = new BlockNews((event) => report(event, log));
+  const blocks = new BlockNews((event) => reportEvent(event, log));
   let pool: Pool | null = null;
   let ended: (code: number) => void = () => {};
   const exitCode = new Promise<number>((resolve) => {
@@ -62,7 +63,7 @@ export async function start(config: Config): Promise<number> {
       onFatal,
       onEvent: (event) => {
         if (isTerminal && event.type === 'block_found') blocks.found(event);
-        else report(event, log);
+        else reportEvent(event, log);
       },
     });
   } catch (error) {
@@ -160,56 +161,5 @@ class BlockNews {
     if (now - this.#printedAtMs < BLOCK_NEWS_EVERY_MS) return;
     this.#printedAtMs = now;
     this.#print(event);
-  }
-}
-
-function report(event: PoolEvent, log: Logger): void {
-  switch (event.type) {
-    case 'block_found': {
-      const { type: _, ...facts } = event;
-      const text = `block ${event.height} found by ${event.account}${event.worker === '' ? '' : `.${event.worker}`}: ${event.status}`;
-      if (event.status === 'accepted') log.info({ event: event.type, ...facts }, text);
-      else log.warn({ event: event.type, ...facts }, `${text} (${event.reason})`);
-      break;
-    }
-    case 'block_credited':
-    case 'block_confirmed': {
-      const { height, hash } = event.block;
-      const text = event.type === 'block_credited' ? 'credited, immature' : 'matured, balances are confirmed';
-      log.debug({ event: event.type, height, hash }, `block ${height} ${text}`);
-      break;
-    }
-    case 'block_orphaned': {
-      const { height, hash, status } = event.block;
-      const what = status === 'candidate' ? 'another block took its place' : 'its credit is reversed';
-      log.warn({ event: event.type, height, hash }, `block ${height} is orphaned: ${what}`);
-      break;
-    }
-    case 'block_rejected': {
-      const { height, hash } = event.block;
-      log.warn({ event: event.type, height, hash }, `block ${height} is rejected: ${event.reason}`);
-      break;
-    }
-    case 'payout_waiting':
-      log.warn(
-        { event: event.type, payout: String(event.payout.id) },
-        `payout ${event.payout.id} waits: ${event.reason}`,
-      );
-      break;
-    default: {
-      const sats = event.payout.outputs.reduce((sum, output) => sum + output.sentSats, 0n).toString();
-      const facts = {
-        payout: String(event.payout.id),
-        txid: event.payout.txid,
-        sats,
-        payees: event.payout.outputs.length,
-      };
-      const state = { payout_signed: 'signed', payout_broadcast: 'broadcast', payout_confirmed: 'confirmed' }[
-        event.type
-      ];
-      const text = `payout ${event.payout.id} of ${btc(sats)} BTC to ${event.payout.outputs.length} miner(s) ${state}`;
-      if (event.type === 'payout_signed') log.debug({ event: event.type, ...facts }, text);
-      else log.info({ event: event.type, ...facts }, text);
-    }
   }
 }

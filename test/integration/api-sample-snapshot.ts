@@ -19,6 +19,7 @@ export function sampleSnapshot(changes: Partial<PoolSnapshot> = {}): PoolSnapsho
     network: 'private',
     scheme: 'pplns',
     fee_ratio: 0.01,
+    fee_ratios: { pplns: 0.01, solo: 0.01, pps: 0.02, ppsplus: 0.02, fpps: 0.04 },
     payout_threshold_sats: '1000000',
     node: {
       ...{
@@ -82,8 +83,15 @@ export function sampleSnapshot(changes: Partial<PoolSnapshot> = {}): PoolSnapsho
       },
       ...{ paid_sats: '84500000000', ledger_imbalance_sats: '0', ledger_mismatches: 0 },
     },
+    reserve: {
+      ...{ mode: 'covered', available_sats: '6250000000', immature_sats: '312500000', owed_sats: '1200' },
+      ruin_probability: 0.04,
+    },
     payouts: {
-      by_status: { planned: 0, signed: 0, broadcast: 1, confirmed: 6, failed: 0 },
+      by_status: {
+        ...{ planned: 0, awaiting_approval: 0, awaiting_signatures: 0 },
+        ...{ signed: 0, broadcast: 1, confirmed: 6, failed: 0 },
+      },
       ...{ paid_sats: '84500000000', network_fees_sats: '900', last_at: since, last_txid: 'cd'.repeat(32) },
     },
     journal: { bytes: 288_000, last_seq: 1804, failing: null },

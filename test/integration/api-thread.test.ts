@@ -271,7 +271,7 @@ describe('API thread', () => {
       type: '/problems/not-found',
       title: 'Not found',
       status: 404,
-      detail: 'There is nothing here. Known: /, /api/stats, /health, /metrics',
+      detail: 'There is nothing here. Known: /, /api/stats, /api/v1/shares/export, /health, /metrics',
       instance: '/nowhere',
       code: 'not_found',
       request_id: 'mine-1',

@@ -49,7 +49,10 @@ function millrace(...args: string[]): Promise<Run> {
 function openLane(nodeId: number, segmentBytes = 5000): JournalWriter {
   const folder = laneFolder(dataDir, nodeId);
   const writer = new JournalWriter({ folder, nodeId, nowMs: () => 0, segmentBytes, sealAfterShares: 10 });
-  writer.defineIdentity(1, { account: 'alice', worker: 'rig,1', agent: 'test "1"', remote: '127.0.0.1' });
+  writer.defineIdentity(1, {
+    ...{ account: 'alice', worker: 'rig,1', agent: 'test "1"', remote: '127.0.0.1' },
+    ...{ scheme: 'fpps', transport: 'tls', protocol: 'v1' },
+  });
   writer.defineIdentity(2, { account: 'bob', worker: '', agent: '', remote: '::1' });
   writer.defineJob(9, JOB);
   return writer;
@@ -176,7 +179,11 @@ describe('millrace journal', () => {
     const all = (await millrace('export')).out.trimEnd().split('\n');
     expect(all.length).toBe(61);
     expect(all[0]).toMatch(/^time,node,seq,session,account,worker,/);
-    expect(all[1]).toContain('2026-11-21T08:00:00.000000Z,1,1,0,alice,"rig,1","test ""1""",127.0.0.1,a1,5,');
+    expect(all[1]).toContain(
+      '2026-11-21T08:00:00.000000Z,1,1,0,alice,"rig,1","test ""1""",127.0.0.1,fpps,tls,v1,a1,5,',
+    );
+    // From before schemes and births were recorded.
+    expect(all[2]).toMatch(/,bob,,,::1,,,,a1,5,.*,$/);
     const file = join(dataDir, 'shares.ndjson');
     const range = ['--from', '2026-11-21T08:00:10Z', '--to', '2026-11-21T08:00:20Z', '--account', 'bob'];
     expect((await millrace('export', '--format', 'ndjson', '--out', file, ...range)).code).toBe(0);

@@ -15,6 +15,8 @@ export interface EngineQuery {
   readOnly: boolean;
   /** Rejects a query that still waits for its turn, and kills a reading one that runs. */
   signal: AbortSignal;
+  /** Its result goes into a pipe as it comes, and may take as long as its reader (stream-result.ts). */
+  streamed?: boolean;
   /** Name of a session to keep, for temporary tables; undefined for a session of its own. */
   keep?: { id: string; timeoutMs: number } | undefined;
 }
@@ -33,8 +35,9 @@ interface KeptSession {
 }
 
 // Every running query holds a thread of libuv's pool (16, see main.ts); file access and gzip need the others.
-const READERS_MAX = 8;
+const READERS_MAX = 7;
 const WRITERS_MAX = 4;
+const STREAMS_MAX = 3;
 const WAITING_MAX = 100;
 const KEPT_SESSIONS_MAX = 32;
 
@@ -48,6 +51,7 @@ export class Engine {
   readonly #root: Session;
   readonly #readers = new Turns(READERS_MAX, WAITING_MAX);
   readonly #writers = new Turns(WRITERS_MAX, WAITING_MAX);
+  readonly #streams = new Turns(STREAMS_MAX, WAITING_MAX);
   readonly #kept = new Map<string, KeptSession>();
   readonly #onBroken: (reason: string) => void;
 
@@ -65,7 +69,7 @@ export class Engine {
 
   /** Runs one statement. Rejects with the engine's own error. */
   async run(query: EngineQuery): Promise<EngineResult> {
-    const turns = query.readOnly ? this.#readers : this.#writers;
+    const turns = query.streamed ? this.#streams : query.readOnly ? this.#readers : this.#writers;
     await turns.take(query.signal);
     try {
       // What a reader does leaves nothing behind in a session: there is nothing to keep.
@@ -88,7 +92,8 @@ export class Engine {
     // Never KILL ... SYNC: it does not return in this engine and then blocks the end of the process.
     this.#root.query("KILL QUERY WHERE Settings['readonly'] = '1' ASYNC");
     const since = performance.now();
-    while (this.#readers.taken + this.#writers.taken > 0 && performance.now() - since < deadlineMs) {
+    const all = [this.#readers, this.#writers, this.#streams];
+    while (all.some(({ taken }) => taken > 0) && performance.now() - since < deadlineMs) {
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
     for (const { session } of this.#kept.values()) session.close();
@@ -144,8 +149,10 @@ export class Engine {
     const kill = () => {
       this.#root.query(`KILL QUERY WHERE Settings['log_comment'] = ${quoteString(mark)} ASYNC`);
     };
-    if (query.readOnly) query.signal.addEventListener('abort', kill, { once: true });
+    if (query.readOnly || query.streamed) query.signal.addEventListener('abort', kill, { once: true });
     try {
+      // Gone between its turn and here: the listener above would never hear of it.
+      if (query.signal.aborted) throw cancelled();
       const result = await session.queryAsync(query.sql, { format: query.format });
       return { bytes: result.bytes(), rows: result.rowsRead, elapsedS: result.elapsed };
     } finally {

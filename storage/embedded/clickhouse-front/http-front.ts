@@ -1,5 +1,6 @@
 // The ClickHouse HTTP interface in front of the engine: enough of it for curl, every client library that
 // speaks HTTP, and Grafana. https://clickhouse.com/docs/interfaces/http
+// Results are held in memory, up to 256 MiB; with wait_end_of_query=0 a SELECT streams, whatever its size.
 // Not there: compress=1 and decompress=1 (LZ4 frames), external tables (multipart), progress headers.
 import { randomUUID } from 'node:crypto';
 import { rm } from 'node:fs/promises';
@@ -11,7 +12,8 @@ import { exception, toException } from './exception.js';
 import { refusedTableFunctions, requireReading } from './read-only-guard.js';
 import { RequestBody, SQL_BYTES_MAX } from './request-body.js';
 import { quoteString, readSettings } from './settings.js';
-import { type InsertWithData, parseStatement, type Statement } from './statement.js';
+import { type InsertWithData, isWord, parseStatement, type Statement } from './statement.js';
+import { streamResult } from './stream-result.js';
 import { authenticate, type User } from './users.js';
 
 export interface HttpFrontOptions {
@@ -23,6 +25,8 @@ export interface HttpFrontOptions {
   spoolDir: string;
   /** Told with /ping, so that whoever started us knows it is us who answer. */
   instance: string;
+  /** Ends the streamed results when the server stops. */
+  stopping: AbortSignal;
 }
 
 const CONNECTIONS_MAX = 256;
@@ -83,7 +87,6 @@ async function answer(
   requireSupported(request, parameters);
   // As in ClickHouse, GET never changes anything, whoever asks.
   const readOnly = user.readOnly || request.method !== 'POST';
-  const settings = readSettings(parameters, readOnly);
   const queryId = parameters.get('query_id') || randomUUID();
   if (!QUERY_ID.test(queryId))
     throw exception('BAD_REQUEST_PARAMETER', 'query_id is not 1 to 128 plain characters');
@@ -94,6 +97,8 @@ async function answer(
   });
   const body = new RequestBody(request);
   const { sql, statement, rows } = await readStatement(parameters.get('query') ?? '', body);
+  const streamed = parameters.get('wait_end_of_query') === '0' && isSelect(statement);
+  const settings = readSettings(parameters, readOnly, streamed);
   const defaultFormat = headerText(request, 'x-clickhouse-format') ?? parameters.get('default_format') ?? '';
   const query: EngineQuery = {
     sql,
@@ -123,11 +128,16 @@ async function answer(
     return;
   }
   if (readOnly) requireReading(statement.tokens, refusedCalls);
-  const result = await engine.run(query);
-  setSummary(response, result.rows, result.elapsedS);
   const format = statement.format ?? query.format;
   response.setHeader('X-ClickHouse-Format', format);
   response.setHeader('Content-Type', contentType(format));
+  if (streamed) {
+    const signal = AbortSignal.any([gone.signal, options.stopping]);
+    await streamResult(engine, { ...query, signal }, statement, response, options.spoolDir);
+    return;
+  }
+  const result = await engine.run(query);
+  setSummary(response, result.rows, result.elapsedS);
   const isCompressionWanted = parameters.get('enable_http_compression') === '1';
   await sendResult(
     response,
@@ -192,6 +202,11 @@ async function insertRows(
   } finally {
     await rm(file, { force: true });
   }
+}
+
+function isSelect(statement: Statement): boolean {
+  const [first] = statement.kind === 'plain' ? statement.tokens : [];
+  return isWord(first, 'SELECT') || isWord(first, 'WITH');
 }
 
 function requireSupported(request: IncomingMessage, parameters: URLSearchParams): void {

@@ -32,12 +32,14 @@ function serve(settings: FrontSettings): void {
     console.error(`The engine gave up: ${reason}`);
     process.exit(EXIT_ENGINE_BROKEN);
   });
+  const stopping = new AbortController();
   const server = createHttpFront({
     engine,
     users: [READER, { name: settings.writer.user, password: settings.writer.password, readOnly: false }],
     database: settings.database,
     spoolDir: settings.spoolDir,
     instance: settings.instance,
+    stopping: stopping.signal,
   });
   server.on('error', (error) => {
     console.error(`Port ${settings.port} of 127.0.0.1: ${error.message}`);
@@ -50,6 +52,7 @@ function serve(settings: FrontSettings): void {
   process.once('SIGTERM', () => {
     server.close();
     server.closeIdleConnections();
+    stopping.abort();
     void engine.drain(DRAIN_MS).then(() => process.exit(0));
   });
 }

@@ -38,6 +38,12 @@ const READER_LIMITS: Record<string, number> = {
   max_memory_usage: 2 * 1024 * 1024 * 1024,
 };
 
+/** A streamed result is held nowhere, and lasts as long as the one who reads it. */
+const STREAM_LIMITS: Record<string, number> = {
+  max_execution_time: 6 * 3600,
+  max_memory_usage: 2 * 1024 * 1024 * 1024,
+};
+
 /** Where a writer may choose otherwise: results are held in memory, and an answered insert is stored. */
 const WRITER_DEFAULTS: Record<string, string> = {
   max_execution_time: '600',
@@ -48,8 +54,11 @@ const WRITER_DEFAULTS: Record<string, string> = {
 const SETTING_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 const SETTINGS_MAX = 100;
 
-/** Settings and bound query parameters (param_...) of a request. Throws for what may not be set. */
-export function readSettings(parameters: URLSearchParams, readOnly: boolean): Settings {
+/**
+ * Settings and bound query parameters (param_...) of a request; `streamed`: its result leaves as it comes. Throws for
+ * what may not be set.
+ */
+export function readSettings(parameters: URLSearchParams, readOnly: boolean, streamed: boolean): Settings {
   const settings = new Map<string, string>(readOnly ? [] : Object.entries(WRITER_DEFAULTS));
   for (const [name, value] of parameters) {
     if (INTERFACE_PARAMETERS.has(name) && !name.startsWith('param_')) continue;
@@ -64,7 +73,10 @@ export function readSettings(parameters: URLSearchParams, readOnly: boolean): Se
   if (settings.size > SETTINGS_MAX) {
     throw exception('BAD_REQUEST_PARAMETER', `More than ${SETTINGS_MAX} settings in one request`);
   }
-  if (readOnly) lowerToLimits(settings);
+  if (streamed) {
+    settings.delete('max_result_bytes');
+    lowerTo(STREAM_LIMITS, settings);
+  } else if (readOnly) lowerTo(READER_LIMITS, settings);
   return settings;
 }
 
@@ -94,8 +106,8 @@ function readerMaySet(name: string): boolean {
   );
 }
 
-function lowerToLimits(settings: Map<string, string>): void {
-  for (const [name, limit] of Object.entries(READER_LIMITS)) {
+function lowerTo(limits: Record<string, number>, settings: Map<string, string>): void {
+  for (const [name, limit] of Object.entries(limits)) {
     const asked = Number(settings.get(name) ?? 0);
     // 0 is ClickHouse's "no limit".
     const allowed = Number.isFinite(asked) && asked > 0 ? Math.min(asked, limit) : limit;
