@@ -5,11 +5,11 @@ import { BlockStore } from '../storage/postgres/block-store.js';
 import type { Database } from '../storage/postgres/connection.js';
 import { ExpectedPayStore } from '../storage/postgres/expected-pay-store.js';
 import { FeeAverages } from '../storage/postgres/fee-averages.js';
+import { lightningAccounts } from '../storage/postgres/payout-status.js';
 import { PayoutStore } from '../storage/postgres/payout-store.js';
 import { ReserveStore } from '../storage/postgres/reserve-store.js';
 import { type Sweep, SweepStore } from '../storage/postgres/sweep-store.js';
 import { EXPECTED_VALUE_SCHEMES, type Scheme } from './accounting/schemes.js';
-import type { NetworkName } from './bitcoin/networks.js';
 import { blockSubsidy } from './bitcoin/subsidy.js';
 import { type BlockEvent, BlockLifecycle } from './block-lifecycle.js';
 import { type ExpectedPayEvent, ExpectedPayRunner, type ReserveState } from './expected-pay-runner.js';
@@ -20,6 +20,7 @@ import { NodeWallet } from './payouts/node-wallet.js';
 import { NodePayoutChain } from './payouts/payout-chain.js';
 import { type PayoutEvent, type PayoutNotice, PayoutRunner } from './payouts/payout-runner.js';
 import { WalletSweeper } from './payouts/wallet-sweep.js';
+import { reserveLimitAt } from './reserve-figures.js';
 import type { SchemeSettings } from './stratum/scheme-choice.js';
 
 export type MoneyEvent =
@@ -39,16 +40,14 @@ export interface MoneyOptions extends RailOptions {
 
 const CONFIRMATIONS = { own: 1, open: 6 };
 const CHOICES_EVERY_MS = 5000;
-/** A reserve below this many blocks is spent by an unlucky week. */
-const RESERVE_LIMIT_BLOCKS = 20n;
 
 export class Money {
   /** Why nobody is paid; null: payouts are on. */
   readonly payoutsOff: string | null;
   /** Wallet that pays; '' while payouts are off. */
   readonly payoutsFrom: string;
-  /** What the operator should know of the wallet that pays. */
-  readonly warnings: readonly string[];
+  /** What the operator should know of those that pay. */
+  readonly warnings: string[];
 
   readonly #options: MoneyOptions;
   readonly #lifecycle: BlockLifecycle;
@@ -75,7 +74,7 @@ export class Money {
       chain: {
         tipHeight,
         standings: (hashes) => blockStandings(rpc, hashes),
-        coinbaseSats: (hash) => rpc.getCoinbaseSats(hash),
+        coinbaseOutputs: (hash) => rpc.getCoinbaseOutputs(hash),
       },
       subsidySats,
       terms: { feePpm, windowPermille: config.pplnsWindowPermille, defaultScheme: config.payoutScheme },
@@ -149,6 +148,9 @@ export class Money {
     try {
       if (config.lightning !== null) {
         money.#lightning = LightningPayer.start(config, config.lightning, database, onEvent);
+      } else {
+        const accounts = await lightningAccounts(database);
+        if (accounts > 0) money.warnings.push(unpaidText(accounts));
       }
     } catch (error) {
       money.#closeRail();
@@ -186,7 +188,9 @@ export class Money {
     const now = performance.now();
     if (now - this.#choicesAtMs < CHOICES_EVERY_MS) return;
     const { config, onSchemes } = this.#options;
-    const chosen = await this.#settings.chosenSchemes();
+    const all = await this.#settings.chosenSchemes();
+    // A coinbase that pays miners is the same for all of them: no block of it can be a SOLO finder's.
+    const chosen = config.coinbasePays === 'miners' ? all.filter(([, scheme]) => scheme !== 'solo') : all;
     // A pool that never promised expected values has no reserve to watch.
     this.#paysExpectedValues ||=
       [config.payoutScheme, ...config.stratumPorts.map(({ scheme }) => scheme ?? null)].some(isExpected) ||
@@ -201,9 +205,8 @@ export class Money {
   }
 }
 
-/** The limit of a reserve for which none is set. `height`: of the chain's tip. */
-export function reserveLimitAt(height: number, network: NetworkName): bigint {
-  return RESERVE_LIMIT_BLOCKS * blockSubsidy(height + 1, network);
-}
+const unpaidText = (accounts: number): string =>
+  `${accounts} account(s) are to be paid by Lightning, and no node is set: they are not paid. ` +
+  'Set LND_URL or CLN_URL, or millrace payout lightning ACCOUNT --off';
 
 const isExpected = (scheme: Scheme | null): boolean => scheme !== null && EXPECTED_VALUE_SCHEMES.has(scheme);

@@ -2,6 +2,11 @@
 // (expected-pay-runner.ts) gathers the numbers. ruin.ts has the model.
 import { ruinProbability } from './accounting/ruin.js';
 import type { Scheme } from './accounting/schemes.js';
+import type { NetworkName } from './bitcoin/networks.js';
+import { blockSubsidy } from './bitcoin/subsidy.js';
+
+/** A reserve below this many blocks is spent by an unlucky week. */
+const LIMIT_BLOCKS = 20n;
 
 export interface ReserveFacts {
   /** What stands behind the promise: the reserve, immature parts and pool fees, less what is owed already. */
@@ -39,4 +44,9 @@ export function reserveRuin(facts: ReserveFacts): number | null {
     blockSats: BigInt(Math.round(brings)),
     keptShare: 1 - costs / brings,
   });
+}
+
+/** The limit of a reserve for which none is set. `height`: of the chain's tip. */
+export function reserveLimitAt(height: number, network: NetworkName): bigint {
+  return LIMIT_BLOCKS * blockSubsidy(height + 1, network);
 }

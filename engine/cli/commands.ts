@@ -33,6 +33,16 @@ export const COMMANDS: readonly Command[] = [
     load: async () => (await import('./account.js')).account,
   },
   {
+    name: 'payout',
+    help: 'payouts: plan, status, request, approve, sign, release, cancel',
+    load: async () => (await import('./payout.js')).payout,
+  },
+  {
+    name: 'ledger',
+    help: 'the books: an account, the pool and its reserve, deposits, the audit log',
+    load: async () => (await import('./ledger.js')).ledger,
+  },
+  {
     name: 'signer',
     help: 'signs payouts, on a machine of its own',
     load: async () => (await import('./signer.js')).signer,

@@ -156,7 +156,7 @@ function payoutFacts(payout: Payout): Record<string, unknown> {
 }
 
 function lightningText({ id, sentSats, account }: LightningPayment): string {
-  return `Lightning payment ${id} of ${btc(String(sentSats))} BTC to ${account}`;
+  return `Lightning payment ${id} of ${sentSats} sat to ${account}`;
 }
 
 function lightningFacts({ id, account, sentSats }: LightningPayment): Record<string, unknown> {

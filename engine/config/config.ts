@@ -25,6 +25,9 @@ export interface Config {
   /** Printable ASCII, may be empty. */
   readonly coinbaseTag: string;
   readonly jobRefreshIntervalMs: number;
+  /** Who has outputs of their own in a coinbase. */
+  readonly coinbasePays: 'pool' | 'miners';
+  readonly coinbaseBytesMax: number;
 
   readonly stratumHost: string;
   /** 0: any free port. */
@@ -169,6 +172,8 @@ export function toConfig(
     poolAddress: s.pool_address ?? null,
     coinbaseTag: s.coinbase_tag,
     jobRefreshIntervalMs: s.job_refresh_interval * 1000,
+    coinbasePays: s.coinbase_pays,
+    coinbaseBytesMax: s.coinbase_max_size,
     stratumHost: unbracketed(s.stratum_host),
     stratumPort: s.stratum_port,
     shareDifficulty: s.share_difficulty,

@@ -70,6 +70,7 @@ export function crossChecks(
   }
   checkMultisig(s, refuse);
   checkLightning(s, refuse);
+  checkCoinbase(s, wrong, refuse);
   for (const [one, other] of [
     ['tls_cert_file', 'tls_key_file'],
     ['tls_key_file', 'tls_cert_file'],
@@ -158,6 +159,17 @@ function checkLightning(s: Settings, refuse: Refuse): void {
       s.lightning_max_sats,
       `at most PAYOUT_APPROVAL_ABOVE, which is ${s.payout_approval_above} sats`,
     );
+  }
+}
+
+/** All miners work on one coinbase: one that pays others cannot be a SOLO finder's. */
+function checkCoinbase(s: Settings, wrong: ReadonlySet<string>, refuse: Refuse): void {
+  if (s.coinbase_pays !== 'miners') return;
+  const expected = 'another scheme: COINBASE_PAYS=miners and solo exclude each other';
+  if (s.payout_scheme === 'solo') refuse('payout_scheme', s.payout_scheme, expected);
+  if (wrong.has('stratum_ports')) return;
+  if (stratumPorts(s).some(({ scheme }) => scheme === 'solo')) {
+    refuse('stratum_ports', s.stratum_ports, expected);
   }
 }
 

@@ -4,6 +4,7 @@
 import { type Static, type TSchema, Type } from '@sinclair/typebox';
 import type { NetworkName } from '../bitcoin/networks.js';
 import { CHAIN_SETTINGS } from './settings-chain.js';
+import { COINBASE_SETTINGS } from './settings-coinbase.js';
 import { MINER_SETTINGS } from './settings-miners.js';
 import { MONEY_SETTINGS } from './settings-money.js';
 import type { SettingNotes } from './settings-notes.js';
@@ -12,7 +13,14 @@ import { WATCH_SETTINGS } from './settings-watch.js';
 
 /** Keys are those of millrace.toml, in the order of --help. */
 export const SETTINGS_SCHEMA = Type.Object(
-  { ...CHAIN_SETTINGS, ...MINER_SETTINGS, ...MONEY_SETTINGS, ...STORE_SETTINGS, ...WATCH_SETTINGS },
+  {
+    ...CHAIN_SETTINGS,
+    ...MINER_SETTINGS,
+    ...COINBASE_SETTINGS,
+    ...MONEY_SETTINGS,
+    ...STORE_SETTINGS,
+    ...WATCH_SETTINGS,
+  },
   { additionalProperties: false },
 );
 

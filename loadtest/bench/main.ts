@@ -24,8 +24,8 @@ const SUITES: Readonly<Record<string, SuiteEntry>> = {
     load: () => import('./stratum.js'),
   },
   storage: {
-    about: 'insert rate, bytes a share and query times of ClickHouse',
-    options: ['rows'],
+    about: 'what journal, shipper, ClickHouse and Postgres take, and cost',
+    options: ['rows', 'only', 'minutes'],
     load: () => import('./storage.js'),
   },
 };
@@ -50,7 +50,9 @@ stratum:
   --tip-command C   shell command that makes the node of the peer find a block
 
 storage:
-  --rows N          generated shares, 1000 to 200000000; 10000000, with --quick 200000
+  --only NAMES      some of tables,rate,backlog,journal,postgres
+  --rows N          shares of tables and backlog, 1000 to 200000000; 10000000, with --quick 200000
+  --minutes N       how long rate lasts, 1 to 60; 5, with --quick 8 s
 
 Costs are CPU time, medians over several processes. Other work on the machine still shows: run them
 on a quiet one, and compare ratios rather than figures between machines.

@@ -31,6 +31,13 @@ interface Miner {
   agent: string;
 }
 
+/** What shares of one power are judged by. */
+interface JudgedBy {
+  /** 32 bytes, little-endian. */
+  target: Buffer;
+  difficulty: number;
+}
+
 export const DAY_MS = 86_400_000;
 /** The last shares come a little before midnight, so that chance does not pile them up there. */
 const DAY_FILLED = 0.96;
@@ -70,13 +77,18 @@ const VERDICTS: readonly (readonly [ShareVerdict, number])[] = [
   ['bad_version_bits', 3],
 ];
 
+/** Rows that a day must have for its shares to come at this rate. */
+export function rowsOfDay(sharesPerSecond: number): number {
+  return Math.round((sharesPerSecond * DAY_MS * DAY_FILLED) / 1000);
+}
+
 /** The batches of the day, in order; each is made when it is asked for. The same settings give the same bytes. */
 export function* poolDay(day: PoolDay): Generator<JournalBatch> {
   const random = seededRandom(day.seed);
   const identities = new Map<number, JournalIdentity>();
   const { miners, reach, networkDifficulty } = farm(day, random, identities);
   const jobs = jobsOfDay(day.startMs, networkDifficulty);
-  const targets = new Map<number, Buffer>();
+  const judged = new Map<number, JudgedBy>();
   let atMs = 0;
   let round = 0;
   let accepted = 0;
@@ -112,9 +124,9 @@ export function* poolDay(day: PoolDay): Generator<JournalBatch> {
       records[at + SHARE.extranonce2Bytes] = 8;
       records.writeUInt32BE(miner.identity, at + SHARE.extranonce);
       records.writeUInt32BE(word(random), at + SHARE.extranonce + 4);
-      const target = targetBytes(targets, miner.power);
+      const { target, difficulty } = judgedBy(judged, miner.power);
       target.copy(records, at + SHARE.target);
-      records.writeDoubleLE(difficultyOf(miner.power), at + SHARE.difficulty);
+      records.writeDoubleLE(difficulty, at + SHARE.difficulty);
       if (verdict !== 'unknown_job' && verdict !== 'bad_version_bits') {
         // One that was refused for its difficulty lies above its target.
         const below = verdict === 'low_difficulty' ? 1 + chance : chance;
@@ -202,21 +214,14 @@ function word(random: Random): number {
   return Math.floor(random() * HASHES_PER_DIFFICULTY);
 }
 
-function targetOf(power: number): bigint {
-  return DIFFICULTY_1_TARGET >> BigInt(power);
-}
-
-function difficultyOf(power: number): number {
-  return difficultyFromTarget(targetOf(power));
-}
-
-function targetBytes(known: Map<number, Buffer>, power: number): Buffer {
-  let bytes = known.get(power);
-  if (bytes === undefined) {
-    bytes = Buffer.from(targetToBytesLE(targetOf(power)));
-    known.set(power, bytes);
+function judgedBy(known: Map<number, JudgedBy>, power: number): JudgedBy {
+  let found = known.get(power);
+  if (found === undefined) {
+    const target = DIFFICULTY_1_TARGET >> BigInt(power);
+    found = { target: Buffer.from(targetToBytesLE(target)), difficulty: difficultyFromTarget(target) };
+    known.set(power, found);
   }
-  return bytes;
+  return found;
 }
 
 /** 32 bytes little-endian: the highest word that is not zero from `value`, chance below it. */

@@ -137,4 +137,6 @@ export interface JournalJob {
   networkDifficulty: number;
   /** When miners of this lane were given it, milliseconds since 1970. Absent in old journals. */
   bornMs?: number;
+  /** Plan that its coinbase pays miners by (coinbase_plans in Postgres). Absent: it pays the pool alone. */
+  plan?: string;
 }

@@ -39,10 +39,14 @@ export interface LightningWish {
  * first. Reserves nothing yet. Returns how many.
  */
 export async function planDueLightning(database: Database, terms: LightningPlanTerms): Promise<number> {
-  return await database.begin(async (tx) => {
-    await takePlanLock(tx);
-    let leftSats = terms.dailyCapSats - (await usedToday(tx));
-    const due = await tx<{ accountId: number; destination: string; balanceSats: bigint }[]>`
+  return await database.begin((tx) => planDueLightningIn(tx, terms));
+}
+
+/** The same within `tx`, such as one that is rolled back to see the plan. */
+export async function planDueLightningIn(tx: Transaction, terms: LightningPlanTerms): Promise<number> {
+  await takePlanLock(tx);
+  let leftSats = terms.dailyCapSats - (await usedToday(tx));
+  const due = await tx<{ accountId: number; destination: string; balanceSats: bigint }[]>`
       select d.account_id as "accountId", d.destination, b.balance_sats as "balanceSats"
       from lightning_destinations d
       join accounts m on m.id = d.account_id
@@ -63,20 +67,19 @@ export async function planDueLightning(database: Database, terms: LightningPlanT
         and not exists (select from payout_outputs o join payouts x on x.id = o.payout_id
           where o.account_id = m.id and x.status in ('planned', 'awaiting_approval'))
       order by b.balance_sats desc, m.id limit ${terms.paymentsMax}`;
-    let planned = 0;
-    for (const { accountId, destination, balanceSats } of due) {
-      const tooMuch = balanceSats > terms.amountMaxSats;
-      const amountSats = tooMuch ? terms.amountMaxSats : balanceSats;
-      if (amountSats > leftSats) continue;
-      const requestKey = `${terms.requestKey}:${accountId}`;
-      if (!(await insertPayment(tx, { requestKey, accountId, destination, amountSats, fee: terms.fee }))) {
-        continue;
-      }
-      leftSats -= amountSats;
-      planned++;
+  let planned = 0;
+  for (const { accountId, destination, balanceSats } of due) {
+    const tooMuch = balanceSats > terms.amountMaxSats;
+    const amountSats = tooMuch ? terms.amountMaxSats : balanceSats;
+    if (amountSats > leftSats) continue;
+    const requestKey = `${terms.requestKey}:${accountId}`;
+    if (!(await insertPayment(tx, { requestKey, accountId, destination, amountSats, fee: terms.fee }))) {
+      continue;
     }
-    return planned;
-  });
+    leftSats -= amountSats;
+    planned++;
+  }
+  return planned;
 }
 
 /**

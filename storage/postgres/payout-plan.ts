@@ -220,7 +220,7 @@ export async function usedToday(tx: Transaction): Promise<bigint> {
 }
 
 /** Accounts with an address that is not in quarantine. */
-async function payableTargets(
+export async function payableTargets(
   tx: Transaction,
   accountIds: readonly number[],
 ): Promise<Map<number, PayoutTarget[]>> {

@@ -1,5 +1,5 @@
 // What `millrace payout status` shows beside the payouts themselves. Reads only.
-import type { Database } from './connection.js';
+import type { Database, Transaction } from './connection.js';
 import type { SweepStatus } from './sweep-store.js';
 
 export interface SweepRow {
@@ -46,23 +46,27 @@ export async function handedIn(database: Database, ids: readonly bigint[]): Prom
   return by;
 }
 
-/** The schedule and threshold that each account is paid by. */
-export async function payoutRules(
-  database: Database,
-  accountIds: readonly number[],
-): Promise<Map<number, { schedule: string | null; thresholdSats: bigint | null }>> {
-  const rows = await database<{ id: number; schedule: string | null; thresholdSats: bigint | null }[]>`
-    select id, payout_schedule as schedule, payout_threshold_sats as "thresholdSats"
-    from accounts where id = any(${[...accountIds]}::integer[])`;
-  return new Map(rows.map(({ id, ...rule }) => [id, rule]));
-}
-
-/** Why accounts with a confirmed balance are not paid: how many, and how much they carry forward. */
-export async function carriedForward(database: Database): Promise<{ accounts: number; sats: bigint }> {
+/** Confirmed balances, all accounts together. */
+export async function confirmedBalances(
+  database: Database | Transaction,
+): Promise<{ accounts: number; sats: bigint }> {
   const [row] = await database<{ accounts: number; sats: bigint }[]>`
     select count(*)::integer as accounts, coalesce(sum(balance_sats), 0)::bigint as sats
     from ledger_balances where kind = 'miner_confirmed' and balance_sats > 0`;
   return row ?? { accounts: 0, sats: 0n };
+}
+
+/** Which rail carries a payout; null until coins are reserved, and where there is no such payout. */
+export async function railOf(database: Database, id: bigint): Promise<string | null> {
+  const [row] = await database<{ rail: string | null }[]>`select rail from payouts where id = ${id}`;
+  return row?.rail ?? null;
+}
+
+/** Accounts that are paid by Lightning. */
+export async function lightningAccounts(database: Database): Promise<number> {
+  const [row] = await database<{ accounts: number }[]>`
+    select count(*)::integer as accounts from lightning_destinations`;
+  return row?.accounts ?? 0;
 }
 
 /** Height that the ledger knows of, for figures beside a node; null in a pool that never worked. */

@@ -3,8 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { targetFromBytesLE } from '../../engine/bitcoin/target.js';
 import { verdictByName } from '../../engine/work/verdict.js';
 import { UsageError } from '../../loadtest/bench/command-line.js';
-import { rowsOf } from '../../loadtest/bench/storage.js';
 import { DAY_MS, poolDay } from '../../loadtest/bench/storage-data.js';
+import { rowsOf } from '../../loadtest/bench/storage-options.js';
 import { SHARE, SHARE_FLAG_BLOCK, SHARE_RECORD_BYTES } from '../../storage/journal/record.js';
 
 const DAY = { rows: 5000, workers: 100, seed: 3, startMs: Date.UTC(2025, 0, 15), batchRows: 2000 };

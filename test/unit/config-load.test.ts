@@ -88,6 +88,7 @@ describe('the four sources', () => {
       bitcoind: '/opt/bitcoind',
       pool_address: 'bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080',
       coinbase_tag: '/x/',
+      coinbase_pays: 'miners',
       stratum_host: '127.0.0.1',
       vardiff_enabled: 'false',
       payout_scheme: 'solo',
