@@ -204,9 +204,9 @@ class CoinbaseWitness {
   async coinbaseSats(hash: string): Promise<bigint | null> {
     if (this.#rpc === null || this.#trouble !== null) return null;
     try {
-      const sats = await this.#rpc.getCoinbaseSats(hash);
+      const outputs = await this.#rpc.getCoinbaseOutputs(hash);
       this.#asked++;
-      return sats;
+      return outputs.reduce((sum, { sats }) => sum + sats, 0n);
     } catch (error) {
       // A block that it does not have, or no longer, says nothing of the others.
       if (error instanceof NodeRpcError) this.#unknown++;
