@@ -97,6 +97,15 @@ export async function compareRollups(
     for (const [judged, rows] of left) findings.add(what, `node and verdict ${judged}: none of ${rows}`);
     if (accepted !== expected) findings.add(what, `${accepted} hashes instead of ${expected}`);
   }
+  for (const [node] of await query(origin, 'SELECT node FROM rollup_differences WHERE differs')) {
+    findings.add('ClickHouse: its view rollup_differences names a node', `node ${node}`);
+  }
+}
+
+/** Between the first and the last submit by the pool's own clock, milliseconds. */
+export async function timeSpanMs(origin: string): Promise<number> {
+  const sql = 'SELECT toUnixTimestamp64Milli(max(ts)) - toUnixTimestamp64Milli(min(ts)) FROM submits';
+  return Number((await query(origin, sql))[0]?.[0] ?? 0);
 }
 
 async function query(origin: string, sql: string): Promise<string[][]> {

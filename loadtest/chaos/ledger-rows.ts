@@ -53,6 +53,22 @@ export async function auditLedger(
   return { ...slices, ...(await checkBlocks(ledger, node, shares.blocks, findings)) };
 }
 
+/**
+ * Every block of the chain must be in the ledger and credited: the chain is private, so nobody else found one. Not for runs
+ * that kill the pool: it may die after a block went to the node and before its share was written.
+ */
+export async function checkChain(ledger: Database, node: NodeRpc, findings: Findings): Promise<void> {
+  const rows = await ledger<{ hash: string; status: string }[]>`select hash, status from blocks`;
+  const known = new Map(rows.map(({ hash, status }) => [hash, status]));
+  const { blocks: tip } = await node.getBlockchainInfo();
+  for (let height = 1; height <= tip; height++) {
+    const hash = await node.getBlockHash(height);
+    const status = known.get(hash) ?? 'missing';
+    if (status === 'immature' || status === 'confirmed') continue;
+    findings.add('blocks: one of the chain is not credited', `${height} ${hash}: ${status}`);
+  }
+}
+
 async function compareWork(
   ledger: Database,
   { work: expected }: ClickHouseSums,

@@ -2,8 +2,15 @@
 // each miner was answered.
 import { NonceSearcher } from '../../wasm/nonce-searcher.js';
 import { ToldSharesWriter } from '../soak/told-shares.js';
+import { AnswerTimes } from './answer-times.js';
 import { ChaosMiner } from './miner.js';
-import type { FromMiners, MinerCounts, MinersSettings, ToMiners } from './miners-messages.js';
+import {
+  type FromMiners,
+  type MinerCounts,
+  type MinersSettings,
+  noCounts,
+  type ToMiners,
+} from './miners-messages.js';
 
 const TICK_MS = 20;
 /** A miner has its turn every so many ticks: shares come in packets of one or two. */
@@ -11,19 +18,18 @@ const TURNS = 5;
 const COUNTS_EVERY_MS = 200;
 const FAULTS_TOLD = 20;
 
-const counts: MinerCounts = {
-  ...{ connected: 0, connects: 0, submitted: 0, open: 0 },
-  ...{ accepted: 0, cutOff: 0, resent: 0, faults: 0 },
-};
+const counts = noCounts();
 
 class MinersProcess {
   readonly #told: ToldSharesWriter;
   readonly #miners: ChaosMiner[];
   readonly #timers: NodeJS.Timeout[];
+  readonly #times = new AnswerTimes(performance.now());
   ports: readonly number[];
   #turn = 0;
+  #tickedMs = performance.now();
 
-  constructor({ toldFile, miners, hashrateHs, host, ports }: MinersSettings) {
+  constructor({ toldFile, miners, hashrateHs, host, ports, vardiff }: MinersSettings) {
     this.ports = ports;
     const told = new ToldSharesWriter(toldFile);
     this.#told = told;
@@ -32,7 +38,7 @@ class MinersProcess {
       { length: miners },
       (_, number) =>
         new ChaosMiner({
-          ...{ number, hashrateHs, searcher, told, counts, onFault: report },
+          ...{ number, hashrateHs, searcher, told, counts, times: this.#times, vardiff, onFault: report },
           endpoint: () => ({ host, port: this.ports[number % this.ports.length] ?? 0 }),
         }),
     );
@@ -46,6 +52,20 @@ class MinersProcess {
     for (const miner of this.#miners) miner.rest();
   }
 
+  work(): void {
+    this.#times.resume(performance.now());
+    for (const miner of this.#miners) miner.workAgain();
+  }
+
+  resend(): void {
+    for (const miner of this.#miners) miner.resendRefused();
+  }
+
+  endPhase(): void {
+    this.#told.flush();
+    post({ type: 'phase', answers: this.#times.next(performance.now()) });
+  }
+
   end(): void {
     for (const timer of this.#timers) clearInterval(timer);
     for (const miner of this.#miners) miner.end();
@@ -54,6 +74,9 @@ class MinersProcess {
   }
 
   #tick(): void {
+    const nowMs = performance.now();
+    this.#times.waited(nowMs, nowMs - this.#tickedMs);
+    this.#tickedMs = nowMs;
     this.#turn = (this.#turn + 1) % TURNS;
     for (let i = this.#turn; i < this.#miners.length; i += TURNS) this.#miners[i]?.tick(performance.now());
   }
@@ -76,10 +99,19 @@ function post(message: FromMiners): void {
 
 let miners: MinersProcess | null = null;
 process.on('message', (message: ToMiners) => {
-  if (message.type === 'start') miners = new MinersProcess(message.settings);
-  else if (message.type === 'ports' && miners !== null) miners.ports = message.ports;
-  else if (message.type === 'rest') miners?.rest();
-  else miners?.end();
+  switch (message.type) {
+    case 'start':
+      miners = new MinersProcess(message.settings);
+      return;
+    case 'ports':
+      if (miners !== null) miners.ports = message.ports;
+      return;
+    case 'phase':
+      miners?.endPhase();
+      return;
+    default:
+      miners?.[message.type]();
+  }
 });
 process.on('disconnect', () => process.exit(0));
 process.on('SIGINT', () => {});

@@ -1,19 +1,24 @@
-// The process of miners as the kill loop sees it.
+// The process of miners as a chaos run sees it.
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import type { FromMiners, MinerCounts, MinersSettings, ToMiners } from './miners-messages.js';
+import type { PhaseAnswers } from './answer-times.js';
+import {
+  type FromMiners,
+  type MinerCounts,
+  type MinersSettings,
+  noCounts,
+  type ToMiners,
+} from './miners-messages.js';
 
 const END_WITHIN_MS = 20_000;
 
 export class Miners {
-  counts: MinerCounts = {
-    ...{ connected: 0, connects: 0, submitted: 0, open: 0 },
-    ...{ accepted: 0, cutOff: 0, resent: 0, faults: 0 },
-  };
+  counts: MinerCounts = noCounts();
   /** Rejects when the process dies before its books are closed. */
   readonly failed: Promise<never>;
   readonly #child: ChildProcess;
   readonly #ended: Promise<void>;
+  readonly #phases: ((answers: PhaseAnswers) => void)[] = [];
   #booksClosed = false;
   #fail: (error: Error) => void = () => {};
 
@@ -26,6 +31,10 @@ export class Miners {
     this.#child.on('message', (message: FromMiners) => {
       if (message.type === 'fault') {
         onFault(message.what);
+        return;
+      }
+      if (message.type === 'phase') {
+        this.#phases.shift()?.(message.answers);
         return;
       }
       this.counts = message.counts;
@@ -48,6 +57,23 @@ export class Miners {
   /** They send no more shares; `counts.open` falls to 0. */
   rest(): void {
     this.#send({ type: 'rest' });
+  }
+
+  /** Shares again after a rest. */
+  work(): void {
+    this.#send({ type: 'work' });
+  }
+
+  /** What the pool could not store is sent once more. */
+  resendRefused(): void {
+    this.#send({ type: 'resend' });
+  }
+
+  /** Ends a phase. The books are complete up to now when it resolves. */
+  async endPhase(): Promise<PhaseAnswers> {
+    const answers = new Promise<PhaseAnswers>((resolve) => this.#phases.push(resolve));
+    this.#send({ type: 'phase' });
+    return await Promise.race([answers, this.failed]);
   }
 
   /** Has them close their books; resolves when the process is gone. */

@@ -8,6 +8,7 @@ import type { PoolSnapshot } from '../../engine/api/snapshot.js';
 import { NodeRpc } from '../../engine/node/rpc.js';
 import { parseRpcUrl } from '../../engine/node/rpc-endpoint.js';
 import { projectRoot } from '../../storage/project-root.js';
+import { FAULTS_FILE_VARIABLE } from './faults.js';
 
 const START_AGAIN_MS = 500;
 const STATS_WITHIN_MS = 2000;
@@ -19,6 +20,12 @@ export interface PoolOptions {
   readonly threads: number;
   readonly port: number;
   readonly difficulty: number;
+  /** Shares a minute that vardiff leads each miner to; null: difficulties stay. */
+  readonly vardiff: number | null;
+  /** File of the fault injector; null: the pool runs as it is. */
+  readonly faultsFile: string | null;
+  /** What it logs as a warning or worse. */
+  readonly onWarning: (message: string) => void;
   readonly onStarted: (ports: readonly number[]) => void;
   /** It ended although nobody killed it. `starting`: before it served. */
   readonly onOwnEnd: (how: string, starting: boolean) => void;
@@ -115,7 +122,10 @@ export class ChaosPool {
     this.starts++;
     this.spawnedAtMs = performance.now();
     this.#note(`--- start ${this.starts} at ${new Date().toISOString()}`);
-    const child = spawn(process.execPath, [join(projectRoot(), 'dist/engine/main.js')], {
+    const injector = ['--import', new URL('./fault-injector.js', import.meta.url).href];
+    const program = join(projectRoot(), 'dist/engine/main.js');
+    const args = [...(this.#options.faultsFile === null ? [] : injector), program];
+    const child = spawn(process.execPath, args, {
       // Not the project root: a millrace.toml there is the operator's.
       cwd: this.#options.folder,
       env: environment(this.#options),
@@ -144,8 +154,9 @@ export class ChaosPool {
   #take(child: ChildProcess, text: string): void {
     this.#note(text);
     if (child !== this.#child || !text.startsWith('{')) return;
-    const { event, msg = '', parts, urls } = JSON.parse(text) as LogLine;
+    const { event, level, msg = '', parts, urls } = JSON.parse(text) as LogLine;
     this.#lastWords = msg;
+    if (level === 'warn' || level === 'error' || level === 'fatal') this.#options.onWarning(msg);
     if (event !== 'started' || parts === undefined || urls === undefined) return;
     this.#urls = urls;
     const node = parts.find(({ name }) => name === 'Bitcoin node')?.where ?? '';
@@ -164,7 +175,8 @@ export class ChaosPool {
   }
 }
 
-function environment({ folder, port, threads, difficulty }: PoolOptions): Record<string, string | undefined> {
+function environment(options: PoolOptions): Record<string, string | undefined> {
+  const { folder, port, threads, difficulty, vardiff, faultsFile } = options;
   return {
     PATH: process.env.PATH,
     MILLRACE_CACHE_DIR: process.env.MILLRACE_CACHE_DIR ?? join(projectRoot(), '.millrace', 'cache'),
@@ -176,11 +188,21 @@ function environment({ folder, port, threads, difficulty }: PoolOptions): Record
     API_PORT: '0',
     CLICKHOUSE_PORT: '0',
     SHARE_DIFFICULTY: String(difficulty),
-    VARDIFF_ENABLED: 'false',
+    ...vardiffSettings(vardiff, difficulty),
+    ...(faultsFile === null ? {} : { [FAULTS_FILE_VARIABLE]: faultsFile }),
     STATS_UPDATE_INTERVAL: '0.5',
     // All miners come from one address and come back many times.
     BAN_DURATION: '0',
     LOG_LEVEL: 'info',
+  };
+}
+
+function vardiffSettings(sharesPerMinute: number | null, difficulty: number): Record<string, string> {
+  if (sharesPerMinute === null) return { VARDIFF_ENABLED: 'false' };
+  return {
+    VARDIFF_SHARES_PER_MINUTE: String(sharesPerMinute),
+    // Miners that rested for a check must not come back as a flood.
+    VARDIFF_MIN: String(difficulty / 4),
   };
 }
 
