@@ -2,7 +2,10 @@
 // 101 confirmations, reversed when a reorg takes it, credited again when it comes back. Works from the
 // blocks table alone (the shipper fills it from the journal), so it goes on where it was after any crash.
 import type { BlockRow, BlockStore, CreditTerms } from '../storage/postgres/block-store.js';
+import { CreditRefused } from '../storage/postgres/coinbase-plans.js';
+import { subsidyAndFees } from './accounting/coinbase-outputs.js';
 import { MATURITY_CONFIRMATIONS } from './accounting/ledger-entries.js';
+import type { TransactionOutput } from './bitcoin/transaction.js';
 
 /** The node's word on a block. */
 export interface ChainView {
@@ -10,8 +13,8 @@ export interface ChainView {
   tipHeight(): Promise<number>;
   /** In the order asked; confirmations are 1 for the tip and -1 for a block outside the best chain. */
   standings(hashes: readonly string[]): Promise<{ confirmations: number; isKnown: boolean }[]>;
-  /** All that the block's coinbase pays. */
-  coinbaseSats(hash: string): Promise<bigint>;
+  /** What the block's coinbase pays, output by output. */
+  coinbaseOutputs(hash: string): Promise<TransactionOutput[]>;
 }
 
 export type BlockEvent =
@@ -24,7 +27,7 @@ export interface BlockLifecycleOptions {
   blocks: BlockStore;
   chain: ChainView;
   subsidySats: (height: number) => bigint;
-  terms: Omit<CreditTerms, 'subsidySats' | 'feesSats'>;
+  terms: Omit<CreditTerms, 'subsidySats' | 'feesSats' | 'coinbase'>;
   onEvent: (event: BlockEvent) => void;
   /** Wall clock milliseconds. */
   nowMs: () => number;
@@ -51,18 +54,27 @@ export class BlockLifecycle {
 
   /**
    * Looks at every block that is not settled. Throws when Postgres or the node is away: call it again later,
-   * each block is its own transaction and nothing is done twice.
+   * each block is its own transaction and nothing is done twice. Throws CreditRefused, after all others, for a block
+   * whose coinbase the books cannot take.
    */
   async step(): Promise<void> {
     const tip = await this.#options.chain.tipHeight();
     const open = await this.#options.blocks.openBlocks(tip - REVIVE_DEPTH);
     const standings = await this.#options.chain.standings(open.map(({ hash }) => hash));
+    let refused: CreditRefused | null = null;
     for (const [index, block] of open.entries()) {
       const standing = standings[index];
       const confirmations = standing?.isKnown ? standing.confirmations : null;
-      if (block.status === 'immature') await this.#watch(block, confirmations, tip);
-      else await this.#judge(block, confirmations, tip);
+      try {
+        if (block.status === 'immature') await this.#watch(block, confirmations, tip);
+        else await this.#judge(block, confirmations, tip);
+      } catch (error) {
+        // One block that the books cannot take holds up no other.
+        if (!(error instanceof CreditRefused)) throw error;
+        refused ??= error;
+      }
     }
+    if (refused !== null) throw refused;
   }
 
   /** A candidate, or a block given up that may have come back. */
@@ -110,10 +122,9 @@ export class BlockLifecycle {
   }
 
   async #terms(block: BlockRow): Promise<CreditTerms> {
-    const coinbaseSats = await this.#options.chain.coinbaseSats(block.hash);
-    // A coinbase may pay less than it could; never count more subsidy than it pays.
-    const allowed = this.#options.subsidySats(block.height);
-    const feesSats = coinbaseSats > allowed ? coinbaseSats - allowed : 0n;
-    return { ...this.#options.terms, subsidySats: coinbaseSats - feesSats, feesSats };
+    const coinbase = await this.#options.chain.coinbaseOutputs(block.hash);
+    const coinbaseSats = coinbase.reduce((sum, { sats }) => sum + sats, 0n);
+    const amounts = subsidyAndFees(coinbaseSats, this.#options.subsidySats(block.height));
+    return { ...this.#options.terms, ...amounts, coinbase };
   }
 }

@@ -2,19 +2,30 @@
 // put together. Runs on the coordinator: the connection thread never sees a transaction.
 import { bytesToHex } from './bitcoin/hex.js';
 import { targetToBytesLE } from './bitcoin/target.js';
-import type { BlockCandidate } from './shares/share-path.js';
+import type { TransactionOutput } from './bitcoin/transaction.js';
+import type { PlannedCoinbase } from './coinbase-plan.js';
+import type { BlockCandidate } from './shares/submission.js';
 import type { JobMessage } from './stratum/thread-messages.js';
 import { notificationLine } from './stratum/v1/reply.js';
 import { type AssembledBlock, assembleBlock, buildJob, type Job, notifyParams } from './work/job.js';
 import type { BlockTemplate } from './work/template.js';
 
 export interface JobMakerOptions {
-  /** Output script that the coinbase pays. */
+  /** Output script of the pool. */
   script: Uint8Array;
   tag: string;
   extranonce1Bytes: number;
   extranonce2Bytes: number;
   keys: JobKeySource;
+  /** Who else the coinbase pays. Absent: the pool alone. */
+  planner?: CoinbaseSource;
+}
+
+export interface CoinbaseSource {
+  /** Null: the coinbase pays the pool alone. */
+  coinbaseOf(template: BlockTemplate): PlannedCoinbase | null;
+  /** Told when no job could be made of it: the pool alone is paid instead. */
+  refused(error: Error): void;
 }
 
 /** Gives out numbers that grow and are never given twice, restarts included. */
@@ -41,16 +52,10 @@ export class JobMaker {
 
   /** Makes a job with a key that was never used. Throws RangeError when the coinbase breaks a limit. */
   make(template: BlockTemplate): JobMessage {
-    const { script, tag, extranonce1Bytes, extranonce2Bytes, keys } = this.#options;
     this.#made++;
-    const job = buildJob({
-      template,
-      jobId: keys.next(),
-      outputs: [{ script, sats: template.coinbaseValue }],
-      tag,
-      extranonce1Bytes,
-      extranonce2Bytes,
-    });
+    const planned = this.#planned(template);
+    const job =
+      planned?.job ?? this.#build(template, [{ script: this.#options.script, sats: template.coinbaseValue }]);
     this.#jobs.set(job.key, job);
     for (const key of this.#jobs.keys()) {
       if (this.#jobs.size <= JOBS_MAX) break;
@@ -73,7 +78,24 @@ export class JobMaker {
       branch: job.branch,
       notify: notificationLine('mining.notify', notifyParams(job, false)),
       notifyClean: notificationLine('mining.notify', notifyParams(job, true)),
+      ...(planned === null ? {} : { plan: planned.plan }),
     };
+  }
+
+  #planned(template: BlockTemplate): { job: Job; plan: string } | null {
+    const { planner } = this.#options;
+    try {
+      const coinbase = planner?.coinbaseOf(template) ?? null;
+      return coinbase === null ? null : { job: this.#build(template, coinbase.outputs), plan: coinbase.plan };
+    } catch (error) {
+      planner?.refused(error as Error);
+      return null;
+    }
+  }
+
+  #build(template: BlockTemplate, outputs: TransactionOutput[]): Job {
+    const { tag, extranonce1Bytes, extranonce2Bytes, keys } = this.#options;
+    return buildJob({ template, jobId: keys.next(), outputs, tag, extranonce1Bytes, extranonce2Bytes });
   }
 
   /**

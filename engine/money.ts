@@ -121,6 +121,7 @@ export class Money {
       onEvent,
       onNotice: onEvent,
       nowMs,
+      steadyMs: () => performance.now(),
     });
     this.#sweeper =
       config.coldAddress === null || config.hotWalletMaxSats === null || !(rail instanceof NodeWallet)

@@ -32,6 +32,8 @@ import type { Servers } from './servers.js';
 import type { SimFleet } from './sim-fleet.js';
 import type { PortProfile } from './stratum/port-profile.js';
 import type { ConnectionThreadStats } from './stratum/thread-messages.js';
+import type { Verification } from './verification.js';
+import type { VerificationFigures } from './verify/nightly.js';
 import type { BlockTemplate } from './work/template.js';
 
 /** How far a lane's journal is. */
@@ -91,6 +93,7 @@ const URL_SCHEMES = { tcp: 'stratum+tcp', tls: 'stratum+ssl', ws: 'stratum+ws' }
 
 export class PoolPicture {
   fleet: SimFleet | null = null;
+  verification: Verification | null = null;
   networkDifficulty = 0;
 
   readonly #options: PoolPictureOptions;
@@ -275,6 +278,7 @@ export class PoolPicture {
       ...this.#stored,
       round: this.#round(stored?.round ?? null),
       reserve: reserveSnapshot(this.#reserve),
+      verification: verificationSnapshot(this.verification?.figures),
       journal: {
         bytes: stats?.journal.bytes ?? 0,
         last_seq: heads.reduce((sum, { nextSeq }) => sum + nextSeq - 1, 0),
@@ -625,5 +629,16 @@ function reserveSnapshot(state: ReserveState | null): PoolSnapshot['reserve'] {
     immature_sats: state.reserveImmatureSats.toString(),
     owed_sats: state.owedSats.toString(),
     ruin_probability: state.ruinProbability,
+  };
+}
+
+function verificationSnapshot(figures: VerificationFigures | undefined): PoolSnapshot['verification'] {
+  return {
+    last_at: figures?.lastAt?.toISOString() ?? null,
+    credits: figures?.credits ?? 0,
+    different: figures?.different ?? 0,
+    difference_sats: (figures?.differenceSats ?? 0n).toString(),
+    incomplete: figures?.incomplete ?? 0,
+    running: figures?.running ?? false,
   };
 }

@@ -9,6 +9,7 @@ import {
   recoverLanes,
 } from '../storage/journal/lanes.js';
 import { RETENTION_MS, removeConsumedSegments } from '../storage/journal/retention.js';
+import { CoinbasePlanStore } from '../storage/postgres/coinbase-plans.js';
 import { type Database, explainPostgresError, openPostgres } from '../storage/postgres/connection.js';
 import { activateLanes } from '../storage/postgres/ledger-lanes.js';
 import { migratePostgres } from '../storage/postgres/migrate.js';
@@ -17,6 +18,8 @@ import type { BlockSubmitResult } from './api/thread-messages.js';
 import { ApiThread } from './api-thread-handle.js';
 import { scriptFromAddress } from './bitcoin/address.js';
 import { displayHash } from './bitcoin/hex.js';
+import { blockSubsidy } from './bitcoin/subsidy.js';
+import { CoinbasePlanner, poolCoinbase } from './coinbase-plan.js';
 import type { Config } from './config/config.js';
 import type { Logger } from './config/log.js';
 import { ConnectionThreads } from './connection-threads.js';
@@ -27,6 +30,7 @@ import { BlockSubmitter, type SubmitOutcome } from './node/block-submitter.js';
 import { checkChainIdentity } from './node/chain-identity.js';
 import { NodeRpc } from './node/rpc.js';
 import type { RpcEndpoint } from './node/rpc-endpoint.js';
+import { NodeRpcError } from './node/rpc-error.js';
 import { type TemplateEvent, TemplateSource } from './node/template-source.js';
 import { type LaneHead, PoolPicture } from './pool-picture.js';
 import { type Part, type Servers, startServers } from './servers.js';
@@ -34,6 +38,7 @@ import { SimFleet } from './sim-fleet.js';
 import { defaultCaps } from './stratum/admission.js';
 import type { SchemeSettings } from './stratum/scheme-choice.js';
 import type { CandidateMessage, JobMessage } from './stratum/thread-messages.js';
+import { Verification } from './verification.js';
 import { Wallets } from './wallets.js';
 
 /** What happened, for the live feed and the log. */
@@ -75,6 +80,8 @@ const FIRST_JOB_MS = 10_000;
 const BLOCK_WORK_MS = 10_000;
 const STEP_STOP_MS = 3000;
 const TRIM_JOURNAL_MS = 60_000;
+/** Between two plans of what coinbases pay. */
+const PLAN_EVERY_MS = { own: 1000, open: 60_000 };
 
 export class Pool {
   readonly parts: Part[] = [];
@@ -94,6 +101,8 @@ export class Pool {
   #connections!: ConnectionThreads;
   #api: ApiThread | null = null;
   #jobs!: JobMaker;
+  /** Null: coinbases pay the pool alone. */
+  #planner: CoinbasePlanner | null = null;
   #templates!: TemplateSource;
   #submitter!: BlockSubmitter;
   #money!: Money;
@@ -158,18 +167,22 @@ export class Pool {
       timeoutS: config.dbPoolTimeoutS,
     });
     this.#onStop('Postgres client', () => database.end({ timeout: 2 }));
-    await this.#migrate(database);
-    const lanes = await this.#openLanes(database, config.dataDir);
+    await this.#oncePostgresIsUp(() => migratePostgres(database));
+    const lanes = await this.#oncePostgresIsUp(() => this.#openLanes(database, config.dataDir));
 
     const wallets = new Wallets(rpc, folder, config.network);
     const poolAddress = config.poolAddress ?? (await wallets.poolAddress());
     const epoch = folder.nextEpoch();
+    const script = scriptFromAddress(poolAddress, config.network);
+    if (config.coinbasePays === 'miners')
+      this.#planner = this.#openPlanner(database, script, wallets.ownChain);
     this.#jobs = new JobMaker({
-      script: scriptFromAddress(poolAddress, config.network),
+      script,
       tag: config.coinbaseTag,
       extranonce1Bytes: EXTRANONCE1_BYTES,
       extranonce2Bytes: EXTRANONCE2_BYTES,
       keys: folder.jobKeys(),
+      ...(this.#planner === null ? {} : { planner: this.#planner }),
     });
     await this.#openMoney(database, rpc, wallets, poolAddress);
 
@@ -215,7 +228,10 @@ export class Pool {
       ports: this.#connections.ports.flat(),
     });
     this.#onStop('picture', () => this.picture.close());
-    await this.picture.recall();
+    const verification = new Verification(config, this.servers, database, rpc, this.#log);
+    this.#onStop('verification', () => verification.close());
+    this.picture.verification = verification;
+    await this.#oncePostgresIsUp(() => this.picture.recall());
     await this.#startApi();
     await this.#startTemplates();
     for (const block of await pendingCandidates(candidateDir)) this.#resubmit(block);
@@ -234,17 +250,18 @@ export class Pool {
     await this.#sendPicture();
   }
 
-  async #migrate(database: Database): Promise<void> {
+  /** A Postgres that is not up yet, or comes back from a crash, is waited for. `work` may be done more than once. */
+  async #oncePostgresIsUp<Result>(work: () => Promise<Result>): Promise<Result> {
     const until = performance.now() + STORE_WAIT_MS;
     for (let told = false; ; told = true) {
       try {
-        await migratePostgres(database);
-        return;
+        return await work();
       } catch (error) {
         const code = (error as { code?: string }).code ?? '';
-        if (!STARTING_POSTGRES.has(code) || performance.now() > until)
-          throw new Error(explainPostgresError(error), { cause: error });
-        if (!told) this.#log.warn(`waiting for Postgres: ${explainPostgresError(error)}`);
+        if (!STARTING_POSTGRES.has(code)) throw error;
+        const reason = explainPostgresError(error);
+        if (performance.now() > until) throw new Error(reason, { cause: error });
+        if (!told) this.#log.warn(`waiting for Postgres: ${reason}`);
         await new Promise((resolve) => setTimeout(resolve, 1000));
       }
     }
@@ -266,7 +283,30 @@ export class Pool {
     for (const warning of warnings) this.#log.warn(warning);
     if (payoutsOff !== null) this.#log.warn(`payouts are off: ${payoutsOff}. Balances grow meanwhile`);
     // Before any share: nothing is recorded by a scheme that the reserve does not cover, nor by one not chosen.
-    await this.#money.sendSchemes();
+    await this.#oncePostgresIsUp(() => this.#money.sendSchemes());
+  }
+
+  #openPlanner(database: Database, script: Uint8Array, ownChain: boolean): CoinbasePlanner {
+    const { network, coinbaseTag, coinbaseBytesMax, minPayoutSats, feePpm, pplnsWindowPermille } =
+      this.#config;
+    const extranonceBytes = EXTRANONCE1_BYTES + EXTRANONCE2_BYTES;
+    const planner = new CoinbasePlanner({
+      store: new CoinbasePlanStore(database, {
+        network,
+        poolScript: script,
+        feePpm: (scheme) => feePpm[scheme],
+        windowPermille: pplnsWindowPermille,
+        minimumSats: minPayoutSats,
+        ...poolCoinbase({ script, tag: coinbaseTag, extranonceBytes }),
+        coinbaseBytesMax,
+      }),
+      subsidySats: (height) => blockSubsidy(height, network),
+      everyMs: ownChain ? PLAN_EVERY_MS.own : PLAN_EVERY_MS.open,
+      nowMs: () => performance.now(),
+      log: (level, message) => this.#log[level](message),
+    });
+    this.#onStop('coinbase plans', () => planner.settle());
+    return planner;
   }
 
   /** Every journal is whole and the ledger waits for each before any share can flow. */
@@ -414,6 +454,7 @@ export class Pool {
     const job = this.#makeJob(template);
     const seenAtMs = clean ? performance.timeOrigin + tipSeenMs : null;
     if (job !== null) this.#connections.putUp(job, spread, seenAtMs);
+    if (!isEmpty) this.#planner?.renew(template);
     // Nobody else has our own chain: it must survive its only node being killed. It keeps the node from all
     // else, so not while the full template behind an empty one is on its way.
     const isNewTip = clean || reason === 'full';
@@ -522,7 +563,9 @@ export class Pool {
         if (this.#stepTrouble !== null) this.#log.info('blocks and payouts move on again');
         this.#stepTrouble = null;
       } catch (error) {
-        const trouble = (error as Error).message;
+        const { code = '' } = error as { code?: string };
+        const isPostgres = !(error instanceof NodeRpcError) && STARTING_POSTGRES.has(code);
+        const trouble = isPostgres ? explainPostgresError(error) : (error as Error).message;
         if (this.#stepTrouble === null) this.#log.error(`blocks and payouts wait: ${trouble}`);
         this.#stepTrouble = trouble;
       } finally {

@@ -231,6 +231,20 @@ export interface PoolSnapshot {
     ruin_probability: number | null;
   } | null;
 
+  /** Credits computed again from the raw shares, by itself once a UTC day (millrace verify). */
+  verification: {
+    /** When the last run ended; null before the first, about two minutes after the first start. */
+    last_at: Timestamp | null;
+    /** Verified by the last run, or so far by the one that runs. */
+    credits: number;
+    /** Credits of all runs that are not what the raw shares say; must be 0. */
+    different: number;
+    difference_sats: Sats;
+    /** Credits whose raw shares are not all there. */
+    incomplete: number;
+    running: boolean;
+  };
+
   payouts: {
     by_status: Record<PayoutStatusName, number>;
     paid_sats: Sats;

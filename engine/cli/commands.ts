@@ -43,6 +43,11 @@ export const COMMANDS: readonly Command[] = [
     load: async () => (await import('./ledger.js')).ledger,
   },
   {
+    name: 'verify',
+    help: 'credits computed again from the raw shares, and by how much the ledger differs',
+    load: async () => (await import('./verify.js')).verify,
+  },
+  {
     name: 'signer',
     help: 'signs payouts, on a machine of its own',
     load: async () => (await import('./signer.js')).signer,

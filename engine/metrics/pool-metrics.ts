@@ -145,7 +145,7 @@ export class PoolMetrics {
     );
   }
 
-  #updateMoney({ balances, payouts, reserve }: PoolSnapshot): void {
+  #updateMoney({ balances, payouts, reserve, verification }: PoolSnapshot): void {
     const { immature_sats, confirmed_sats, in_flight_sats, fees_sats } = balances;
     this.#setEach('pool_balance_sats', 'state', [
       ['immature', Number(immature_sats)],
@@ -169,6 +169,16 @@ export class PoolMetrics {
       reserve === null ? null : Number(reserve.mode === 'fall_back'),
     );
     this.#setOrRemove('pool_reserve_ruin_probability', reserve?.ruin_probability ?? null);
+    this.#setEach('pool_verification_credits', 'result', [
+      ['verified', verification.credits],
+      ['different', verification.different],
+      ['incomplete', verification.incomplete],
+    ]);
+    this.#set('pool_verification_difference_sats', Number(verification.difference_sats));
+    this.#setOrRemove(
+      'pool_verification_timestamp_seconds',
+      verification.last_at === null ? null : Date.parse(verification.last_at) / 1000,
+    );
     const { confirmed, failed, ...open } = payouts.by_status;
     this.#setEach('pool_payouts_open', 'status', Object.entries(open));
     this.#count('pool_payouts_total', [
@@ -267,6 +277,9 @@ export class PoolMetrics {
       'Ledger accounts that are not the sum of their lines; must be 0',
     );
     gauge('pool_payouts_open', 'Payouts on their way', 'status');
+    gauge('pool_verification_credits', 'Credits computed again from the raw shares', 'result');
+    gauge('pool_verification_difference_sats', 'By how much they differ from the ledger; must be 0');
+    gauge('pool_verification_timestamp_seconds', 'When the last verification ended');
     gauge('pool_reserve_sats', 'What pps, ppsplus and fpps are paid from, and what it owes', 'state');
     gauge('pool_reserve_fall_back', '1: the reserve is too low, their new shares are recorded as pplns');
     gauge('pool_reserve_ruin_probability', 'That the reserve ever runs out');

@@ -82,6 +82,7 @@ export class RpcConnection {
     options: CallOptions = {},
   ): Promise<T> {
     const start = performance.now();
+    let refusedMs: number | null = null;
     const retryForMs = options.retryForMs ?? this.#retryForMs;
     for (let attempt = 0; ; attempt++) {
       try {
@@ -89,7 +90,10 @@ export class RpcConnection {
       } catch (error) {
         const failure = this.#asRpcError(error, method);
         const elapsedMs = performance.now() - start;
-        if (this.#closed || !this.#mayRepeat(failure, options, attempt, elapsedMs, retryForMs)) {
+        if (failure.code === 401) refusedMs ??= elapsedMs;
+        // A call may have waited long for a node that is being restarted: its cookie is new, not our login wrong.
+        const cookieMs = elapsedMs - (refusedMs ?? elapsedMs);
+        if (this.#closed || !this.#mayRepeat(failure, options, cookieMs, elapsedMs, retryForMs)) {
           throw failure;
         }
         const pauseMs = Math.min(PAUSE_MS_MIN * 2 ** Math.min(attempt, 6), PAUSE_MS_MAX);
@@ -113,14 +117,14 @@ export class RpcConnection {
   #mayRepeat(
     failure: NodeRpcError,
     options: CallOptions,
-    attempt: number,
+    cookieMs: number,
     elapsedMs: number,
     retryForMs: number,
   ): boolean {
     if (failure.code === 401 && this.endpoint.login !== undefined && 'cookieFile' in this.endpoint.login) {
       // The next attempt reads the cookie anew. A node that restarts writes it a moment before it accepts it.
       this.#clients.clear();
-      return attempt === 0 || elapsedMs < Math.min(COOKIE_GRACE_MS, retryForMs);
+      return cookieMs === 0 || cookieMs < Math.min(COOKIE_GRACE_MS, retryForMs);
     }
     if (elapsedMs >= retryForMs) return false;
     return (

@@ -62,7 +62,7 @@ function describe(code: NodeRpcErrorCode, method: string, node: string, detail: 
     case NO_COOKIE:
       return `${at}: ${detail}. The node is not running, or keeps its data elsewhere: start it or correct the cookie path`;
     case 401:
-      return `${at}: login refused. Correct user and password in BITCOIN_RPC_URL, or the cookie path`;
+      return `${at}: login refused. Correct user and password in BITCOIN_RPC_URL, or the cookie path; a node that was just restarted has a new cookie`;
     case 403:
       return `${at}: our address is not allowed. Add it to rpcallowip of the node`;
     case 503:

@@ -1,5 +1,7 @@
 // Bitcoin Core's RPC as the pool needs it: one typed method for each call, positional arguments only, every
 // answer checked. Works with Bitcoin Core 24 and newer and with Knots. The wallet's calls: wallet-rpc.ts.
+import { hexToBytes } from '../bitcoin/hex.js';
+import type { TransactionOutput } from '../bitcoin/transaction.js';
 import type { TipHeader } from '../work/empty-template.js';
 import { AnswerFields, AnswerShapeError, hashOf, listOf, numberOf, textOf } from './rpc-answer.js';
 import { type CallOptions, RpcConnection, type RpcConnectionOptions } from './rpc-connection.js';
@@ -228,14 +230,19 @@ export class NodeRpc {
     );
   }
 
-  /** All that the coinbase of a block pays. Needs no transaction index. */
+  /** All that the coinbase of a block pays. */
   async getCoinbaseSats(blockHash: string): Promise<bigint> {
+    return (await this.getCoinbaseOutputs(blockHash)).reduce((sum, { sats }) => sum + sats, 0n);
+  }
+
+  /** The outputs of a block's coinbase, in order. Needs no transaction index. */
+  async getCoinbaseOutputs(blockHash: string): Promise<TransactionOutput[]> {
     const { txids } = await this.getBlock(blockHash);
     return this.#call('getrawtransaction', [txids[0], true, blockHash], (result) =>
-      new AnswerFields(result)
-        .list('vout')
-        .map((output) => new AnswerFields(output).sats('value'))
-        .reduce((sum, sats) => sum + sats, 0n),
+      new AnswerFields(result).list('vout').map((output) => {
+        const fields = new AnswerFields(output);
+        return { sats: fields.sats('value'), script: hexToBytes(fields.object('scriptPubKey').text('hex')) };
+      }),
     );
   }
 

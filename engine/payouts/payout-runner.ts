@@ -48,6 +48,8 @@ export interface PayoutRunnerOptions {
   onNotice?: (notice: PayoutNotice) => void;
   /** Wall clock milliseconds: a plan is named by its slot of time, so two runs make one plan. */
   nowMs: () => number;
+  /** A clock that does not jump, milliseconds: no run comes early because somebody set the time. Default nowMs. */
+  steadyMs?: () => number;
 }
 
 /** Transactions planned in one slot at most; the rest waits for the next one. */
@@ -64,6 +66,7 @@ export class PayoutRunner {
   readonly #builder: PayoutBuilder;
   #steps = 0;
   #plannedSlot = -1;
+  #plannedAtMs = Number.NEGATIVE_INFINITY;
   /** Payouts that do not move: how often they were tried, and what was said last. */
   readonly #trouble = new Map<bigint, { tries: number; said: string }>();
   readonly #noticed = new Set<string>();
@@ -77,6 +80,15 @@ export class PayoutRunner {
     this.#builder = new PayoutBuilder(options.store, options.wallet, this.#chain, this.#terms, options.nowMs);
   }
 
+  get #leastMs(): number {
+    // Half a period: the first plan after a start may have come late in its slot.
+    return this.#options.everyMs / 2;
+  }
+
+  #steadyMs(): number {
+    return (this.#options.steadyMs ?? this.#options.nowMs)();
+  }
+
   /** Moves every open payout on, then plans new ones when it is time. Throws when Postgres is away. */
   async step(): Promise<void> {
     this.#steps++;
@@ -85,7 +97,7 @@ export class PayoutRunner {
     // What waits for an approval is nobody's obstacle; what waits for cheaper fees or coins is the plan of now.
     if (open.some(({ status, requestKey }) => status === 'planned' && requestKey.startsWith('auto:'))) return;
     const slot = Math.floor(this.#options.nowMs() / this.#options.everyMs);
-    if (slot === this.#plannedSlot) return;
+    if (slot === this.#plannedSlot || this.#steadyMs() < this.#plannedAtMs + this.#leastMs) return;
     const { store } = this.#options;
     for (let part = 0; part < PLANS_PER_SLOT_MAX; part++) {
       const requestKey = `auto:${this.#options.everyMs}ms:${slot}${part === 0 ? '' : `:${part}`}`;
@@ -104,6 +116,7 @@ export class PayoutRunner {
       if ((await store.payout(payout.id)).status === 'planned') return;
     }
     this.#plannedSlot = slot;
+    this.#plannedAtMs = this.#steadyMs();
   }
 
   /**
@@ -159,6 +172,7 @@ export class PayoutRunner {
         });
       }
       this.#plannedSlot = -1;
+      this.#plannedAtMs = Number.NEGATIVE_INFINITY;
       return;
     }
     if (outcome.kind === 'stored' && outcome.built.state === 'signed') {

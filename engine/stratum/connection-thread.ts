@@ -347,6 +347,7 @@ class ConnectionThread implements SessionHost {
       branch: message.branch.map((hash) => Buffer.from(hash).toString('hex')),
       networkDifficulty: message.networkDifficulty,
       bornMs: Math.floor(nowUs() / 1000),
+      ...(message.plan === undefined ? {} : { plan: message.plan }),
     });
     if (audience === 'all') this.#connections.putUpForAll(job, spread, tipSeenAtMs);
     else this.#connections.putUpForWaiting(job);

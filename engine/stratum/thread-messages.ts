@@ -31,6 +31,8 @@ export interface JobMessage {
   /** mining.notify lines, newline included, for clean_jobs false and true. */
   notify: string;
   notifyClean: string;
+  /** Plan of its coinbase, for the journal; absent: it pays the pool alone. */
+  plan?: string;
 }
 
 export interface ConnectionThreadSettings {

@@ -128,7 +128,7 @@ async function refillBuckets(
     `SELECT ${bucket}(b.${time}) AS t, ${columns}, b.round AS round, b.node AS node, b.account AS account,
        b.worker AS worker, b.scheme AS scheme, toString(b.verdict) AS verdict
      FROM ${below} AS b
-     WHERE b.node = ${node} AND b.${time} >= toDateTime(${first}, 'UTC') AND b.${time} < toDateTime(${end}, 'UTC')
+     WHERE b.node = ${node} AND b.${time} >= toDateTime64(${first}, 3, 'UTC') AND b.${time} < toDateTime64(${end}, 3, 'UTC')
        AND toUnixTimestamp(${bucket}(b.${time})) IN (${wrong})
      GROUP BY t, ${KEY}`,
     `node = ${node} AND toUnixTimestamp(t) IN (${wrong})`,

@@ -44,6 +44,8 @@ export interface FoundBlock {
   foundAtMs: number;
   networkTarget: bigint;
   networkDifficulty: number;
+  /** Plan of its coinbase; null: it pays the pool alone. */
+  plan: string | null;
 }
 
 export interface BatchWork {
@@ -194,5 +196,6 @@ function foundBlock(
     foundAtMs: Math.floor(receivedUs / 1000),
     networkTarget: targetFromBits(job.bits),
     networkDifficulty: job.networkDifficulty,
+    plan: job.plan ?? null,
   };
 }

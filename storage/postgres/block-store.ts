@@ -10,14 +10,14 @@ import {
   orphanLines,
   orphanMaturedLines,
 } from '../../engine/accounting/ledger-entries.js';
-import { EMPTY_WINDOW, fillWindow, windowWork } from '../../engine/accounting/pplns-window.js';
+import { windowWork } from '../../engine/accounting/pplns-window.js';
 import { SCHEME_RULES, type Scheme } from '../../engine/accounting/schemes.js';
-import { splitBlock } from '../../engine/accounting/split-block.js';
-import { readTerms, type SchemeFees } from './account-terms.js';
+import type { TransactionOutput } from '../../engine/bitcoin/transaction.js';
+import type { SchemeFees } from './account-terms.js';
+import { creditOf } from './block-credit.js';
 import type { Database, Fragment, Transaction } from './connection.js';
 import { isRoundBooked } from './ledger-lanes.js';
 import { postLedger, readLedgerLines } from './ledger-store.js';
-import { readWindow } from './window-work.js';
 
 export type BlockStatus = 'candidate' | 'immature' | 'confirmed' | 'orphaned' | 'rejected';
 
@@ -58,6 +58,8 @@ export interface CreditTerms {
   windowPermille: number;
   /** Scheme of a finder whose share says none (old journals) and whose account chose none. */
   defaultScheme: Scheme;
+  /** The outputs of its coinbase, as a node has them. Needed for a block whose coinbase pays miners straight. */
+  coinbase?: readonly TransactionOutput[];
 }
 
 /**
@@ -76,6 +78,8 @@ interface BlockState {
   finderId: number;
   finderScheme: Scheme | null;
   networkTarget: bigint;
+  /** Null: its coinbase pays the pool alone. */
+  plan: string | null;
 }
 
 const creditKey = (hash: string, credit: number) => `credit:${hash}:${credit}`;
@@ -95,7 +99,8 @@ export class BlockStore {
   /**
    * The node has the block in its best chain: its coinbase enters the books. A block that a reorg took and
    * gave back gets the opposite of what its loss posted: the very lines of its first credit, unless some of it
-   * had matured and been paid out, which is not credited twice.
+   * had matured and been paid out, which is not credited twice. Throws CreditRefused when the coinbase was to pay
+   * miners and does not pay them as planned.
    */
   async creditBlock(hash: string, terms: CreditTerms): Promise<CreditResult> {
     return await this.#database.begin(async (tx) => {
@@ -121,44 +126,22 @@ export class BlockStore {
       if (!(await isRoundBooked(tx, block))) return 'not_yet';
 
       const coinbaseSats = terms.subsidySats + terms.feesSats;
-      const scheme = block.finderScheme ?? terms.defaultScheme;
-      const wanted = windowWork(block.networkTarget, terms.windowPermille);
-      const window =
-        scheme === 'solo' ? EMPTY_WINDOW : fillWindow(await readWindow(tx, block.round, wanted), wanted);
-      const accounts = new Set([block.finderId, ...window.parts.map(({ accountId }) => accountId)]);
-      const termsOf = await readTerms(tx, accounts, terms.feePpm);
-      const split = splitBlock({
-        finder: { accountId: block.finderId, scheme },
-        subsidySats: terms.subsidySats,
-        feesSats: terms.feesSats,
-        window,
-        termsOf,
-      });
-      const parts = window.parts.map(({ accountId, scheme, weight }) => {
-        return { account: accountId, scheme, weight, ...termsOf(accountId, scheme) };
-      });
-      const rules = new Set(parts.length === 0 ? [scheme] : parts.map((part) => part.scheme));
+      const credited = await creditOf(tx, { hash, ...block }, terms);
       await postLedger(tx, {
         kind: 'block_credit',
         key: creditKey(hash, credit),
         blockHash: hash,
-        rule: `${[...rules].map((each) => SCHEME_RULES[each]).join('. ')}. Floor for each line, the rest to remainder`,
+        rule: `${[...credited.schemes].map((each) => SCHEME_RULES[each]).join('. ')}. Floor for each line, the rest to remainder${credited.note}`,
         inputs: {
-          finder: { account: block.finderId, scheme, ...termsOf(block.finderId, scheme) },
           coinbaseSats,
           subsidySats: terms.subsidySats,
           feesSats: terms.feesSats,
-          networkTarget: block.networkTarget,
-          windowPermille: terms.windowPermille,
-          windowWork: wanted,
-          workInWindow: window.work,
-          totalWeight: window.totalWeight,
-          parts,
+          ...credited.inputs,
           node: block.nodeId,
           round: block.round,
           seq: block.seq,
         },
-        lines: creditLines(split),
+        lines: creditLines(credited.split),
       });
       await tx`
         update blocks set status = 'immature', credits = ${credit}, confirmations = 1, reason = '',
@@ -294,7 +277,8 @@ export class BlockStore {
 async function lockBlock(tx: Transaction, hash: string): Promise<BlockState | null> {
   const [row] = await tx<BlockState[]>`
     select b.status, b.height, b.credits, b.node_id as "nodeId", b.seq, b.round,
-           b.finder_account_id as "finderId", coalesce(b.finder_scheme, a.scheme) as "finderScheme", b.network_target as "networkTarget"
+           b.finder_account_id as "finderId", coalesce(b.finder_scheme, a.scheme) as "finderScheme", b.network_target as "networkTarget",
+           b.coinbase_plan as plan
     from blocks b join accounts a on a.id = b.finder_account_id
     where b.hash = ${hash} for update of b`;
   return row ?? null;

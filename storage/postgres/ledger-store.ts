@@ -26,7 +26,7 @@ export interface AccountBalance {
   immatureSats: bigint;
   confirmedSats: bigint;
   inFlightSats: bigint;
-  /** Sum of confirmed payouts, on the chain and by Lightning. */
+  /** Sum of confirmed payouts, on the chain and by Lightning, and of what matured coinbases paid straight. */
   paidSats: bigint;
 }
 
@@ -163,7 +163,11 @@ export class LedgerStore {
         from payout_outputs o join payouts p on p.id = o.payout_id where p.status = 'confirmed'
         union all
         select account_id, sent_sats + least(amount_sats - sent_sats, (fee_msat + 999) / 1000)
-        from lightning_payments where status = 'paid') each_paid
+        from lightning_payments where status = 'paid'
+        union all
+        select c.account_id, c.amount_sats
+        from coinbase_payments c join blocks b on b.hash = c.block_hash
+        where b.status = 'confirmed') each_paid
       group by account_id`;
   }
 }

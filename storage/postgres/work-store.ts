@@ -248,10 +248,11 @@ async function insertBlocks(tx: Transaction, nodeId: number, { blocks }: BatchWo
     const ids = idsOf(block.identity);
     await tx`
       insert into blocks (hash, height, node_id, seq, round, finder_account_id, finder_worker_id,
-                          finder_scheme, found_at, network_target, network_difficulty)
+                          finder_scheme, found_at, network_target, network_difficulty,
+                          coinbase_plan)
       values (${block.hash}, ${block.height}, ${nodeId}, ${block.seq}, ${block.round}, ${ids.accountId},
               ${ids.workerId}, ${ids.scheme}, ${new Date(block.foundAtMs)}, ${block.networkTarget.toString()}::numeric,
-              ${block.networkDifficulty})
+              ${block.networkDifficulty}, ${block.plan})
       on conflict (hash) do nothing`;
   }
 }

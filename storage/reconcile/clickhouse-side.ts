@@ -36,7 +36,7 @@ export async function countClickHouse(
        toString(sumWithOverflow(
          if(hash = '', 0, reinterpretAsUInt64(reverse(unhex(substring(hash, 49, 16))))) + seq * toUInt64(${SEQ_FACTOR}))) AS row_sum,
        max(seq) AS last_seq
-     FROM submits WHERE ts >= toDateTime({fromS:Int64}) AND ts < toDateTime({toS:Int64})
+     FROM submits WHERE ts >= toDateTime64({fromS:Int64}, 3, 'UTC') AND ts < toDateTime64({toS:Int64}, 3, 'UTC')
      GROUP BY node, minute`,
     { fromS, toS },
   );
@@ -86,7 +86,7 @@ export async function rowsOfMinute(
 ): Promise<Row[]> {
   return await select(
     clickhouse,
-    `ts >= toDateTime({minute:Int64}) AND ts < toDateTime({minute:Int64} + 60)
+    `ts >= toDateTime64({minute:Int64}, 3, 'UTC') AND ts < toDateTime64({minute:Int64} + 60, 3, 'UTC')
      AND seq BETWEEN {firstSeq:UInt64} AND {lastSeq:UInt64}`,
     { node, minute, firstSeq, lastSeq },
   );
@@ -110,7 +110,7 @@ export async function* clickhouseShares(
   for (let after = -1; ; ) {
     const page = await select(
       clickhouse,
-      `ts >= toDateTime({minute:Int64}) AND ts < toDateTime({minute:Int64} + 60)
+      `ts >= toDateTime64({minute:Int64}, 3, 'UTC') AND ts < toDateTime64({minute:Int64} + 60, 3, 'UTC')
        AND seq >= {after:UInt64}`,
       { node, minute, after: after + 1 },
       `LIMIT ${PAGE_ROWS} WITH TIES`,

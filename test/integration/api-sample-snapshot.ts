@@ -87,6 +87,10 @@ export function sampleSnapshot(changes: Partial<PoolSnapshot> = {}): PoolSnapsho
       ...{ mode: 'covered', available_sats: '6250000000', immature_sats: '312500000', owed_sats: '1200' },
       ruin_probability: 0.04,
     },
+    verification: {
+      ...{ last_at: '2026-11-21T00:05:00.000Z', credits: 144, different: 0, difference_sats: '0' },
+      ...{ incomplete: 0, running: false },
+    },
     payouts: {
       by_status: {
         ...{ planned: 0, awaiting_approval: 0, awaiting_signatures: 0 },
