@@ -36,7 +36,9 @@ export interface BlockLifecycleOptions {
 /** A candidate that no node has heard of for this long, and that a node refused, is given up. */
 const REJECT_AFTER_MS = 60_000;
 /** Orphaned and rejected blocks this far below the tip are still watched: a reorg back would revive them. */
-const REVIVE_DEPTH = 144;
+const REVIVE_DEPTH = 2016;
+/** Matured blocks looked at in one go. */
+const MATURED_PAGE = 16;
 
 export class BlockLifecycle {
   readonly #options: BlockLifecycleOptions;
@@ -58,6 +60,7 @@ export class BlockLifecycle {
    * whose coinbase the books cannot take.
    */
   async step(): Promise<void> {
+    await this.#watchMatured();
     const tip = await this.#options.chain.tipHeight();
     const open = await this.#options.blocks.openBlocks(tip - REVIVE_DEPTH);
     const standings = await this.#options.chain.standings(open.map(({ hash }) => hash));
@@ -75,6 +78,24 @@ export class BlockLifecycle {
       }
     }
     if (refused !== null) throw refused;
+  }
+
+  /** Matured blocks are all of one chain: once the best chain has one, it has all below it. */
+  async #watchMatured(): Promise<void> {
+    const { blocks, chain, onEvent } = this.#options;
+    for (;;) {
+      const matured = await blocks.highestMatured(MATURED_PAGE);
+      const standings = await chain.standings(matured.map(({ hash }) => hash));
+      for (const [index, { hash }] of matured.entries()) {
+        const standing = standings[index];
+        // A node that does not know it is new or behind: that proves nothing.
+        if (standing === undefined || !standing.isKnown || standing.confirmations > 0) return;
+        const block = await blocks.block(hash);
+        const outcome = await blocks.orphanBlock(hash, 'a reorg took it out of the best chain after it matured');
+        if (outcome === 'reversed' && block !== null) onEvent({ type: 'block_orphaned', block });
+      }
+      if (matured.length < MATURED_PAGE) return;
+    }
   }
 
   /** A candidate, or a block given up that may have come back. */

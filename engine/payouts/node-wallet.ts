@@ -75,14 +75,14 @@ export class NodeWallet implements PayoutRail {
   async release(rawOrPsbt: string): Promise<void> {
     const ours = new Set(spentOutpoints(rawOrPsbt));
     const locked = (await this.#wallet.listLockUnspent()).filter((coin) => ours.has(nameOf(coin)));
-    if (locked.length > 0) await this.#wallet.lockUnspent('unlock', locked);
+    await this.#unlock(locked);
   }
 
   async hold(rawsOrPsbts: readonly string[]): Promise<void> {
     const wanted = new Set(rawsOrPsbts.flatMap(spentOutpoints));
     const locked = await this.#wallet.listLockUnspent();
     const strays = locked.filter((coin) => !wanted.has(nameOf(coin)));
-    if (strays.length > 0) await this.#wallet.lockUnspent('unlock', strays);
+    await this.#unlock(strays);
     for (const coin of locked) wanted.delete(nameOf(coin));
     for (const coin of wanted) {
       const [txid = '', index = ''] = coin.split(':');
@@ -90,6 +90,17 @@ export class NodeWallet implements PayoutRail {
         await this.#wallet.lockUnspent('lock', [{ txid, outputIndex: Number(index) }]);
       } catch (error) {
         // Spent by the very transaction, which the wallet knows of: nothing can choose it again.
+        if (!(error instanceof NodeRpcError) || error.code !== NOT_LOCKABLE) throw error;
+      }
+    }
+  }
+
+  async #unlock(coins: readonly Outpoint[]): Promise<void> {
+    for (const coin of coins) {
+      try {
+        await this.#wallet.lockUnspent('unlock', [coin]);
+      } catch (error) {
+        // Locked while a reorg had freed it and spent again since: its lock keeps nobody from anything.
         if (!(error instanceof NodeRpcError) || error.code !== NOT_LOCKABLE) throw error;
       }
     }

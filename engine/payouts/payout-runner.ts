@@ -91,7 +91,7 @@ export class PayoutRunner {
 
   /** Moves every open payout on, then plans new ones when it is time. Throws when Postgres is away. */
   async step(): Promise<void> {
-    this.#steps++;
+    if (this.#steps++ % REBROADCAST_EVERY_STEPS === 0) await this.#sendLost();
     const open = await this.#options.store.openPayouts();
     for (const payout of open) await this.#advance(payout);
     // What waits for an approval is nobody's obstacle; what waits for cheaper fees or coins is the plan of now.
@@ -193,6 +193,17 @@ export class PayoutRunner {
     const stored = await store.storeCollected(payout.id, result.transaction, await this.#tipHeight());
     if (stored === 'stored') onEvent({ type: 'payout_signed', payout, signed: result.transaction });
     await this.#broadcast(await store.payout(payout.id));
+  }
+
+  /** Settled payouts that a reorg took out of the chain: the same bytes again. */
+  async #sendLost(): Promise<void> {
+    const { store, wallet } = this.#options;
+    for (const { txid, rawTransaction } of (await store.settledLately()).toReversed()) {
+      const confirmations = await wallet.confirmations(txid);
+      if (confirmations !== null && confirmations > 0) continue;
+      // Refused while its coins are out of the chain too; it is tried again.
+      await wallet.broadcast(rawTransaction).catch(() => {});
+    }
   }
 
   /** Hands the newest version's bytes to the node. */

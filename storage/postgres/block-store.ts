@@ -238,6 +238,18 @@ export class BlockStore {
     return await this.#read(open, 'oldest', OPEN_BLOCKS_MAX);
   }
 
+  /** Matured blocks, highest first. */
+  async highestMatured(limit: number): Promise<{ hash: string }[]> {
+    return await this.#database<{ hash: string }[]>`
+      select hash from blocks where status = 'confirmed' order by height desc limit ${limit}`;
+  }
+
+  /** One block; null when it is not known. */
+  async block(hash: string): Promise<BlockRow | null> {
+    const [row] = await this.#read(this.#database`b.hash = ${hash}`, 'newest', 1);
+    return row ?? null;
+  }
+
   /** Latest blocks of any status, newest first. */
   async latestBlocks(limit: number): Promise<BlockRow[]> {
     return await this.#read(this.#database`true`, 'newest', limit);

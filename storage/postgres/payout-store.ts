@@ -237,6 +237,14 @@ export class PayoutStore {
     return await readPayouts(this.#database, open, this.#database`asc`, OPEN_MAX);
   }
 
+  /** Settled within the last two weeks, newest first: a reorg may have taken them out of the chain again. */
+  async settledLately(): Promise<{ id: bigint; txid: string; rawTransaction: string }[]> {
+    return await this.#database<{ id: bigint; txid: string; rawTransaction: string }[]>`
+      select id, txid, raw_transaction as "rawTransaction" from payouts
+      where status = 'confirmed' and confirmed_at > now() - interval '14 days'
+      order by id desc limit ${OPEN_MAX}`;
+  }
+
   /** Bytes (hex) and PSBTs (base64) whose inputs must stay locked: stored, and not known to be mined. */
   async openTransactions(): Promise<string[]> {
     const rows = await this.#database<{ bytes: string }[]>`
