@@ -1,6 +1,7 @@
 // Opens the Postgres of the ledger: one pool with our types. Satoshis (int8) and work (numeric) are
 // bigint on both sides; nothing that is money passes through a float. Used by every store here.
 import postgres from 'postgres';
+import { guardTransactions } from './lost-connections.js';
 
 type DatabaseTypes = { bigint: bigint; numeric: bigint | number };
 
@@ -23,7 +24,7 @@ export interface PostgresOptions {
  * fraction as bigint (sums of satoshis and of work), with a fraction as number (for display only).
  */
 export function openPostgres({ url, poolSize, timeoutS }: PostgresOptions): Database {
-  return postgres(url, {
+  const database = postgres(url, {
     max: poolSize,
     connect_timeout: timeoutS,
     idle_timeout: 60,
@@ -31,8 +32,11 @@ export function openPostgres({ url, poolSize, timeoutS }: PostgresOptions): Data
     connection: {
       application_name: 'millrace',
       statement_timeout: timeoutS * 1000,
-      // A transaction whose client is gone must not hold the ledger's locks.
-      idle_in_transaction_session_timeout: timeoutS * 1000,
+      // A transaction whose client is gone must not hold the ledger's locks. Not by idle_in_transaction_session_timeout:
+      // the client library may then go on in another transaction (porsager/postgres#1216).
+      tcp_keepalives_idle: 10,
+      tcp_keepalives_interval: 5,
+      tcp_keepalives_count: 3,
       TimeZone: 'UTC',
     },
     types: {
@@ -45,6 +49,7 @@ export function openPostgres({ url, poolSize, timeoutS }: PostgresOptions): Data
       },
     },
   });
+  return guardTransactions(database);
 }
 
 /** One sentence for the operator about a Postgres error: what happened, likely cause, what to do. */
