@@ -91,7 +91,10 @@ export class BlockLifecycle {
         // A node that does not know it is new or behind: that proves nothing.
         if (standing === undefined || !standing.isKnown || standing.confirmations > 0) return;
         const block = await blocks.block(hash);
-        const outcome = await blocks.orphanBlock(hash, 'a reorg took it out of the best chain after it matured');
+        const outcome = await blocks.orphanBlock(
+          hash,
+          'a reorg took it out of the best chain after it matured',
+        );
         if (outcome === 'reversed' && block !== null) onEvent({ type: 'block_orphaned', block });
       }
       if (matured.length < MATURED_PAGE) return;
