@@ -303,8 +303,20 @@ function isBlock({ records, start, rows }: Block): Buffer[] {
   return [out];
 }
 
+/** Identities live as long as their segment is read: each address is taken apart once, not once a block. */
+const ADDRESSES = new WeakMap<JournalIdentity, Buffer>();
+
+function addressOf(identity: JournalIdentity): Buffer {
+  let address = ADDRESSES.get(identity);
+  if (address === undefined) {
+    address = ipv6Bytes(identity.remote);
+    ADDRESSES.set(identity, address);
+  }
+  return address;
+}
+
 function remoteAddress({ identities }: Block): Buffer[] {
-  const addresses = identities.values.map(({ remote }) => ipv6Bytes(remote));
+  const addresses = identities.values.map(addressOf);
   const out = Buffer.allocUnsafe(identities.index.length * 16);
   for (let row = 0; row < identities.index.length; row++) {
     const address = addresses[identities.index[row] as number] as Buffer;
@@ -384,13 +396,19 @@ function extranonce(
 }
 
 function named<Value>({ values, index }: Directory<Value>, name: (value: Value) => string): Buffer[] {
-  const head = Buffer.alloc(24);
-  head.writeBigUInt64LE(LOW_CARDINALITY_VERSION, 0);
-  head.writeBigUInt64LE(LOW_CARDINALITY_FLAGS, 8);
-  head.writeBigUInt64LE(BigInt(values.length), 16);
-  const rows = Buffer.alloc(8);
-  rows.writeBigUInt64LE(BigInt(index.length));
-  return [Buffer.concat([head, ...values.map((value) => text(name(value))), rows]), bytesOf(index)];
+  const names = values.map(name);
+  // As long as it can get: a UTF-16 unit takes 3 bytes at most, a length 5.
+  const out = Buffer.allocUnsafe(names.reduce((sum, { length }) => sum + 5 + 3 * length, 32));
+  out.writeBigUInt64LE(LOW_CARDINALITY_VERSION, 0);
+  out.writeBigUInt64LE(LOW_CARDINALITY_FLAGS, 8);
+  out.writeBigUInt64LE(BigInt(values.length), 16);
+  let at = 24;
+  for (const key of names) {
+    at = putVaruint(out, Buffer.byteLength(key), at);
+    at += out.write(key, at);
+  }
+  at = out.writeBigUInt64LE(BigInt(index.length), at);
+  return [out.subarray(0, at), bytesOf(index)];
 }
 
 function spread<Value, Out extends Uint32Array | Float64Array>(
@@ -423,12 +441,18 @@ function text(value: string): Buffer {
 
 /** LEB128, unsigned. */
 function varuint(value: number): Buffer {
-  const bytes: number[] = [];
+  const out = Buffer.alloc(5);
+  return out.subarray(0, putVaruint(out, value, 0));
+}
+
+/** Returns where the next byte goes. */
+function putVaruint(out: Buffer, value: number, at: number): number {
   let rest = value;
+  let to = at;
   while (rest >= 0x80) {
-    bytes.push((rest & 0x7f) | 0x80);
+    out[to++] = (rest & 0x7f) | 0x80;
     rest >>>= 7;
   }
-  bytes.push(rest);
-  return Buffer.from(bytes);
+  out[to++] = rest;
+  return to;
 }

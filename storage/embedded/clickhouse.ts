@@ -85,6 +85,8 @@ export async function startClickHouse(options: EmbeddedClickHouseOptions): Promi
       pidFile,
       logFile: join(dataDir, 'clickhouse.log'),
       dieWithParent: 'SIGTERM',
+      // Miners are answered first.
+      niceness: 10,
     });
     await becomeReady(child, port, instance, signal);
     return child;

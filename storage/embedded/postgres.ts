@@ -76,6 +76,8 @@ export async function startPostgres(options: EmbeddedPostgresOptions): Promise<E
       logFile: join(dataDir, 'postgres.log'),
       // SIGINT is PostgreSQL's fast shutdown; SIGTERM would wait for clients to leave.
       dieWithParent: 'SIGINT',
+      // Miners are answered first.
+      niceness: 10,
       ...account,
     });
     await becomeReady(child, clusterDir, signal);

@@ -33,11 +33,11 @@ function storable(text: string): string {
   return text.slice(0, 256).replace(/\0|\p{Surrogate}/gu, '\uFFFD');
 }
 
-const keyOf = ({ account, worker }: WorkerName) => `${account}\0${worker}`;
-
 export class AccountDirectory {
   readonly #policy: AccountPolicy;
-  #known = new Map<string, WorkerRow>();
+  /** By account, then by worker: a batch looks up thousands, and a joined key would have to be built for each. */
+  #known = new Map<string, Map<string, WorkerRow>>();
+  #remembered = 0;
 
   constructor(policy: AccountPolicy) {
     this.#policy = policy;
@@ -46,6 +46,7 @@ export class AccountDirectory {
   /** Forgets all ids and schemes; the next lookup reads them again. */
   forget(): void {
     this.#known = new Map();
+    this.#remembered = 0;
   }
 
   /**
@@ -53,29 +54,37 @@ export class AccountDirectory {
    * caller calls after its commit: a transaction that rolls back takes its new rows with it.
    */
   async resolve(tx: Transaction, names: readonly WorkerName[]): Promise<WorkerRow[]> {
-    const missing = new Map<string, WorkerName>();
-    for (const name of names) {
-      if (!this.#known.has(keyOf(name))) missing.set(keyOf(name), name);
-    }
-    const fresh =
-      missing.size === 0 ? new Map<string, WorkerRow>() : await this.#lookup(tx, [...missing.values()]);
-    return names.map((name) => {
-      const row = this.#known.get(keyOf(name)) ?? fresh.get(keyOf(name));
-      if (row === undefined) throw new Error(`worker ${name.account}.${name.worker} was not stored`);
-      return row;
+    const rows = names.map(({ account, worker }) => this.#known.get(account)?.get(worker));
+    const missing = names.filter((_, index) => rows[index] === undefined);
+    const fresh = missing.length === 0 ? [] : await this.#lookup(tx, missing);
+    let next = 0;
+    return rows.map((row, index) => {
+      const found = row ?? fresh[next++];
+      if (found === undefined) {
+        throw new Error(`worker ${names[index]?.account}.${names[index]?.worker} was not stored`);
+      }
+      return found;
     });
   }
 
   /** To be called with what `resolve` returned, after the commit. */
   remember(names: readonly WorkerName[], rows: readonly WorkerRow[]): void {
-    if (this.#known.size + names.length > REMEMBERED_MAX) this.forget();
-    for (const [index, name] of names.entries()) {
+    if (this.#remembered + names.length > REMEMBERED_MAX) this.forget();
+    for (const [index, { account, worker }] of names.entries()) {
       const row = rows[index];
-      if (row !== undefined) this.#known.set(keyOf(name), row);
+      if (row === undefined) continue;
+      let workers = this.#known.get(account);
+      if (workers === undefined) {
+        workers = new Map();
+        this.#known.set(account, workers);
+      }
+      if (!workers.has(worker)) this.#remembered++;
+      workers.set(worker, row);
     }
   }
 
-  async #lookup(tx: Transaction, names: readonly WorkerName[]): Promise<Map<string, WorkerRow>> {
+  /** Rows of `names`, in their order; undefined where there is none. */
+  async #lookup(tx: Transaction, names: readonly WorkerName[]): Promise<(WorkerRow | undefined)[]> {
     const stored = names.map(({ account, worker }) => ({
       account: storable(account),
       worker: storable(worker),
@@ -105,12 +114,9 @@ export class AccountDirectory {
         with ordinality as wanted (account, worker, place)
       join accounts a on a.name = wanted.account
       join workers w on w.account_id = a.id and w.name = wanted.worker`;
-    const found = new Map<string, WorkerRow>();
+    const found: (WorkerRow | undefined)[] = names.map(() => undefined);
     for (const { place, accountId, workerId, scheme } of rows) {
-      const name = names[place - 1];
-      if (name !== undefined) {
-        found.set(keyOf(name), { accountId, workerId, scheme: scheme ?? this.#policy.defaultScheme });
-      }
+      found[place - 1] = { accountId, workerId, scheme: scheme ?? this.#policy.defaultScheme };
     }
     return found;
   }

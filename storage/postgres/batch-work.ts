@@ -57,6 +57,8 @@ export interface BatchWork {
 
 const ACCEPTED = 1;
 const MINUTE_US = 60_000_000;
+/** A verdict is a byte in the record. */
+const VERDICTS_MAX = 256;
 
 /**
  * Sums a batch. Throws when a record contradicts the journal's own rules (an accepted share without an
@@ -64,9 +66,11 @@ const MINUTE_US = 60_000_000;
  */
 export function sumBatch(batch: JournalBatch): BatchWork {
   const { records } = batch;
-  const slices = new Map<string, OpenSlice>();
-  const current = new Map<number, OpenSlice>();
-  const rejects = new Map<string, RejectSlice>();
+  const slices: OpenSlice[] = [];
+  const byIdentity = new Map<number, IdentitySlices>();
+  const rejects: RejectSlice[] = [];
+  /** Identity and verdict -> its minutes. */
+  const refused = new Map<number, RejectSlice[]>();
   const totals = new Map<number, VerdictTotal>();
   const blocks: FoundBlock[] = [];
 
@@ -92,7 +96,8 @@ export function sumBatch(batch: JournalBatch): BatchWork {
     if (verdict === ACCEPTED) {
       const round = records.readUInt32LE(at + SHARE.round);
       const jobKey = records.readUInt32LE(at + SHARE.job);
-      let open = current.get(identity);
+      let own = byIdentity.get(identity);
+      let open = own?.current;
       if (
         open === undefined ||
         open.jobKey !== jobKey ||
@@ -104,16 +109,26 @@ export function sumBatch(batch: JournalBatch): BatchWork {
           throw new Error(`journal batch ${batch.token}: accepted share ${seq} names no identity or no job`);
         }
         const { height, bits } = job;
-        const key = `${identity} ${bucketStart} ${round} ${height} ${bits}`;
-        open = slices.get(key);
+        open = own?.all.findLast(
+          ({ slice }) =>
+            slice.bucketStart === bucketStart &&
+            slice.round === round &&
+            slice.height === height &&
+            slice.bits === bits,
+        );
         if (open === undefined) {
           const sums = { shares: 0, work: 0n, firstSeq: seq, lastSeq: seq };
           const slice = { identity, bucketStart, round, height, bits, ...sums };
           open = { slice, jobKey, targetAt: at + SHARE.target, run: 0 };
-          slices.set(key, open);
+          slices.push(open);
+          if (own === undefined) {
+            own = { current: open, all: [] };
+            byIdentity.set(identity, own);
+          }
+          own.all.push(open);
         }
         open.jobKey = jobKey;
-        current.set(identity, open);
+        if (own !== undefined) own.current = open;
       }
       if (!sameTarget(records, open.targetAt, at + SHARE.target)) {
         closeRun(records, open);
@@ -123,21 +138,27 @@ export function sumBatch(batch: JournalBatch): BatchWork {
       open.slice.shares++;
       open.slice.lastSeq = seq;
     } else if (batch.identities.has(identity)) {
-      const key = `${identity} ${bucketStart} ${verdict}`;
-      const slice = rejects.get(key);
-      if (slice === undefined) rejects.set(key, { identity, bucketStart, verdict, shares: 1 });
-      else slice.shares++;
+      const key = identity * VERDICTS_MAX + verdict;
+      const minutes = refused.get(key) ?? [];
+      if (minutes.length === 0) refused.set(key, minutes);
+      let slice = minutes.findLast((minute) => minute.bucketStart === bucketStart);
+      if (slice === undefined) {
+        slice = { identity, bucketStart, verdict, shares: 0 };
+        minutes.push(slice);
+        rejects.push(slice);
+      }
+      slice.shares++;
     }
   }
 
   const accepted = totals.get(ACCEPTED);
-  for (const open of slices.values()) {
+  for (const open of slices) {
     closeRun(records, open);
     if (accepted !== undefined) accepted.work += open.slice.work;
   }
   return {
-    slices: [...slices.values()].map(({ slice }) => slice),
-    rejects: [...rejects.values()],
+    slices: slices.map(({ slice }) => slice),
+    rejects,
     totals: [...totals.values()],
     blocks,
   };
@@ -152,6 +173,12 @@ interface OpenSlice {
   targetAt: number;
   /** Shares whose work is not yet in the slice. */
   run: number;
+}
+
+interface IdentitySlices {
+  /** Where its last share went. */
+  current: OpenSlice;
+  all: OpenSlice[];
 }
 
 function closeRun(records: Buffer, open: OpenSlice): void {

@@ -9,6 +9,17 @@ export interface FileCursor {
   /** Sequence number of the next share to send. */
   nextSeq: number;
   position: JournalPosition;
+  /**
+   * A batch that was joined from several and may be on its way: it is sent again with this cut. Absent: what may be on
+   * its way is one batch as the journal sealed it.
+   */
+  sending?: Cut;
+}
+
+/** Numbers of the first and the last share. */
+export interface Cut {
+  firstSeq: number;
+  lastSeq: number;
 }
 
 /** The cursor, or null when there is none yet. Throws when the file is not what `writeCursor` wrote. */
@@ -27,6 +38,7 @@ export function readCursor(path: string): FileCursor | null {
     // Judged below, with every other wrong content.
   }
   const numbers = [value?.nodeId, value?.nextSeq, value?.position?.segment, value?.position?.offset];
+  if (value?.sending !== undefined) numbers.push(value.sending?.firstSeq, value.sending?.lastSeq);
   if (!numbers.every((number) => Number.isSafeInteger(number))) {
     throw new Error(`${path} is damaged. Delete it: what ClickHouse has already is then found by asking it`);
   }

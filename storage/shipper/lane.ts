@@ -1,8 +1,9 @@
-// One consumer of one journal: reads batches in order and delivers each until its store has it, for ever.
-// While the store is away the journal waits.
+// One consumer of one journal: reads batches in order, joined when the store is behind, and delivers each until its store
+// has it, for ever. While the store is away the journal waits.
 import type { JournalBatch, JournalPosition } from '../journal/batch.js';
-import { JournalCorruptError, JournalReader } from '../journal/reader.js';
+import { JournalCorruptError } from '../journal/reader.js';
 import { listSegments } from '../journal/segments.js';
+import { JoinedReader } from './joined-reader.js';
 import type { ConsumerStatus } from './messages.js';
 import type { OutageLog } from './outage-log.js';
 import { JournalMismatchError, type Sink, type SinkStart } from './sink.js';
@@ -91,23 +92,24 @@ export class Lane {
     const { sink, nodeId, journalFolder } = this.#options;
     const start = await sink.open();
     this.#checkSegments(start);
-    const reader = new JournalReader(journalFolder, start.position);
+    const reader = new JoinedReader(journalFolder, start.position);
     this.#shippedSeq = Math.max(this.#shippedSeq, start.nextSeq - 1);
     this.#position ??= start.position;
     try {
       for (;;) {
-        const batch = reader.next();
-        if (batch === null) {
+        const found = reader.next((first) => sink.joinUpTo(first));
+        if (found === null) {
           if (reader.atEnd) await sink.atEnd();
           this.#back();
           if (this.#stopping) return true;
           await this.#sleep(POLL_MS);
           continue;
         }
+        const { batch, joined } = found;
         this.#headSeq = Math.max(this.#headSeq, batch.lastSeq);
         if (batch.nodeId !== nodeId) throw this.#mismatch(start, `shares of node ${batch.nodeId}`);
         if (batch.firstSeq < start.nextSeq) throw this.#mismatch(start, `shares from ${batch.firstSeq} on`);
-        reader.sync();
+        if (joined) sink.keepCut(batch);
         await sink.deliver(batch);
         this.#delivered(batch);
         if (this.#outOfTime(0)) return false;

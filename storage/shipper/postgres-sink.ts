@@ -39,9 +39,25 @@ export class PostgresSink implements Sink {
     return cursor ?? { position: null, nextSeq: 0 };
   }
 
+  /** The cursor moves in the transaction that books: any cut will do. */
+  joinUpTo(): number {
+    return Number.POSITIVE_INFINITY;
+  }
+
+  keepCut(): void {}
+
   async deliver(batch: JournalBatch): Promise<void> {
     if (this.#work === null) throw new Error('Postgres sink is not open');
-    await this.#withinTime(this.#work.applyBatch(batch));
+    try {
+      await this.#withinTime(this.#work.applyBatch(batch));
+    } catch (error) {
+      if (error instanceof JournalGapError && (await this.#wasBookedInPart(batch))) {
+        throw new Error('a booking that was given up was done after all. It goes on from there by itself', {
+          cause: error,
+        });
+      }
+      throw error;
+    }
   }
 
   /** A journal that nobody writes any more is booked to its end: no block has to wait for it. */
@@ -60,6 +76,13 @@ export class PostgresSink implements Sink {
 
   explain(error: unknown): string {
     return error instanceof JournalGapError ? error.message : explainPostgresError(error);
+  }
+
+  /** Shares are booked in order: a cursor inside the batch has come there since `open`, by a commit that was late. */
+  async #wasBookedInPart({ firstSeq, lastSeq }: JournalBatch): Promise<boolean> {
+    if (this.#work === null) return false;
+    const cursor = await this.#withinTime(this.#work.cursor(this.#nodeId));
+    return cursor !== null && cursor.nextSeq > firstSeq && cursor.nextSeq <= lastSeq;
   }
 
   /** The server's own statement timeout does not help when the server is frozen. */

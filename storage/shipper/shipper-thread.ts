@@ -1,5 +1,6 @@
 // The shipper's worker_thread program: reads the journals and feeds ClickHouse and Postgres, each lane into each
 // store at its own pace from its own cursor. Started by shipper.ts; speaks the messages of messages.ts.
+import { getPriority, setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import { scriptFromAddress } from '../../engine/bitcoin/address.js';
 import type { JournalLane } from '../journal/lanes.js';
@@ -10,9 +11,12 @@ import { OutageLog } from './outage-log.js';
 import { PostgresSink } from './postgres-sink.js';
 
 const STATUS_MS = 1000;
+/** Miners who wait for an answer come before stores that catch up. */
+const NICE = 10;
 
 if (parentPort === null) throw new Error('shipper-thread.js runs as a worker thread only');
 const parent = parentPort;
+giveWay();
 const settings = workerData as ShipperSettings;
 const send = (message: FromShipper) => parent.postMessage(message);
 const log = (level: 'info' | 'warn' | 'error', message: string) => send({ type: 'log', level, message });
@@ -57,6 +61,16 @@ function end(everything: boolean): void {
   sendStatus();
   send({ type: 'stopped', drained: everything });
   process.exit(0);
+}
+
+function giveWay(): void {
+  // Linux takes it for the thread that asks; elsewhere it would slow the whole pool down.
+  if (process.platform !== 'linux') return;
+  try {
+    if (getPriority() < NICE) setPriority(NICE);
+  } catch {
+    // A sandbox may forbid it. Then it runs as it is.
+  }
 }
 
 function isAddress(name: string): boolean {

@@ -20,6 +20,13 @@ export interface Sink {
   /** Connects, brings the schema up to date and finds out how far the store is. */
   open(): Promise<SinkStart>;
   /**
+   * Up to which number the batches behind `first` may be joined to it: its own last for none, Infinity for any that
+   * wait, another number when exactly that cut was made before.
+   */
+  joinUpTo(first: JournalBatch): number;
+  /** Told before a joined batch is delivered: whatever dies then, it will be cut the same. */
+  keepCut(batch: JournalBatch): void;
+  /**
    * When it returns, the batch is stored once and the cursor behind it is durable. A batch without shares
    * moves the cursor only.
    */
