@@ -271,13 +271,11 @@ export class Pool {
     const { onEvent } = this.#options;
     const endpoint = this.servers.nodes[0] as RpcEndpoint;
     const options = { config: this.#config, database, rpc, endpoint, wallets, poolAddress, onEvent };
-    this.#money = await Money.open({
-      ...options,
-      onSchemes: (choices) => {
-        this.#schemes = choices;
-        this.#connections?.setSchemes(choices);
-      },
-    });
+    const onSchemes = (choices: SchemeSettings) => {
+      this.#schemes = choices;
+      this.#connections?.setSchemes(choices);
+    };
+    this.#money = await this.#oncePostgresIsUp(() => Money.open({ ...options, onSchemes }));
     this.#onStop('money', () => this.#money.close());
     const { payoutsOff, warnings } = this.#money;
     for (const warning of warnings) this.#log.warn(warning);

@@ -161,8 +161,8 @@ export function readPassword(dataDir: string): string {
 export async function clearStaleLock(clusterDir: string): Promise<void> {
   const lockFile = join(clusterDir, 'postmaster.pid');
   if (process.platform !== 'linux' || !existsSync(lockFile)) return;
-  const pid = Math.abs(Number.parseInt(readFileSync(lockFile, 'utf8'), 10));
-  if (!Number.isSafeInteger(pid) || pid === 0) return;
+  // Empty when its server was killed between making the file and writing it: PostgreSQL then refuses for ever.
+  const pid = Math.abs(Number.parseInt(readFileSync(lockFile, 'utf8'), 10)) || null;
   const deadline = performance.now() + BACKENDS_END_MS;
   for (;;) {
     const working = processesWorkingIn(clusterDir);
@@ -171,12 +171,12 @@ export async function clearStaleLock(clusterDir: string): Promise<void> {
     if (performance.now() > deadline) {
       throw new Error(
         `PostgreSQL already runs on ${clusterDir} (process ${working.join(', ')}) and is not ours to stop. ` +
-          `Stop it with: kill -INT ${pid}`,
+          `Stop it with: kill -INT ${pid ?? working.join(' ')}`,
       );
     }
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
-  if (existsSync(`/proc/${pid}`)) rmSync(lockFile, { force: true });
+  if (pid === null || existsSync(`/proc/${pid}`)) rmSync(lockFile, { force: true });
 }
 
 /** Environment for PostgreSQL's programs: nothing of ours, which may hold passwords or PG* variables. */
