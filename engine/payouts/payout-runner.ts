@@ -56,6 +56,8 @@ export interface PayoutRunnerOptions {
 const PLANS_PER_SLOT_MAX = 100;
 /** Steps after which a payout that the wallet cannot sign is dropped. */
 const SIGN_TRIES_MAX = 60;
+/** Settled payouts that stand in the chain, after which older ones are not looked at. */
+const STANDING_ENOUGH = 5;
 /** Steps between two broadcasts of a transaction that is still unconfirmed. */
 const REBROADCAST_EVERY_STEPS = 30;
 
@@ -198,12 +200,16 @@ export class PayoutRunner {
   /** Settled payouts that a reorg took out of the chain: the same bytes again. */
   async #sendLost(): Promise<void> {
     const { store, wallet } = this.#options;
-    for (const { txid, rawTransaction } of (await store.settledLately()).toReversed()) {
+    const lost: string[] = [];
+    let standing = 0;
+    // Newest first: a reorg takes those, and what lies below some that stand was not reached.
+    for (const { txid, rawTransaction } of await store.settledLately()) {
       const confirmations = await wallet.confirmations(txid);
-      if (confirmations !== null && confirmations > 0) continue;
-      // Refused while its coins are out of the chain too; it is tried again.
-      await wallet.broadcast(rawTransaction).catch(() => {});
+      if (confirmations === null || confirmations <= 0) lost.push(rawTransaction);
+      else if (++standing === STANDING_ENOUGH) break;
     }
+    // Refused while its coins are out of the chain too; it is tried again.
+    for (const rawTransaction of lost.toReversed()) await wallet.broadcast(rawTransaction).catch(() => {});
   }
 
   /** Hands the newest version's bytes to the node. */

@@ -242,7 +242,7 @@ export class PayoutStore {
     return await this.#database<{ id: bigint; txid: string; rawTransaction: string }[]>`
       select id, txid, raw_transaction as "rawTransaction" from payouts
       where status = 'confirmed' and confirmed_at > now() - interval '14 days'
-      order by id desc limit ${OPEN_MAX}`;
+      order by confirmed_at desc, id desc limit ${OPEN_MAX}`;
   }
 
   /** Bytes (hex) and PSBTs (base64) whose inputs must stay locked: stored, and not known to be mined. */

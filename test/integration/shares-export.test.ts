@@ -148,7 +148,8 @@ describe('millrace export', () => {
       let peak = 0;
       const watch = setInterval(() => {
         try {
-          peak = Math.max(peak, peakOf(child.pid as number));
+          // Not a number in the moment of its end.
+          peak = Math.max(peak, peakOf(child.pid as number) || 0);
         } catch {
           // It has just ended.
         }
